@@ -1,0 +1,59 @@
+# Each target is lines that can be typed by hand. `make help` lists them.
+export CGO_ENABLED ?= 0
+GO            ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME      ?= 30s
+ENGINE         = internal/js/engine/engine_gen.go
+SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
+
+.PHONY: help build run test unit race lint fuzz bench e2e ccf-suites generate setup tidy clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+build: generate ## all binaries into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/... ./examples/...
+
+run: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
+	bin/synod sandbox
+
+test: lint unit e2e ## everything that CI runs
+
+unit: generate $(SAMPLE_DEPS) ## unit tests
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: generate ## unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short ./...
+
+lint: generate ## the rules of .golangci.yml
+	$(GOLANGCI_LINT) run
+
+fuzz: generate ## every fuzz target for FUZZTIME
+	tools/fuzz $(FUZZTIME)
+
+bench: build ## figures beside their goals
+	bin/synod bench
+
+e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
+	$(GO) test -tags e2e -count=1 ./e2e
+
+ccf-suites: build ## CCF's own suites on our binaries; needs CCF_TREE=<a checkout of CCF>
+	e2e/ccf/run
+
+generate: $(ENGINE) ## the JavaScript engine, translated to Go
+
+$(ENGINE): tools/js-engine/package-lock.json tools/js-engine/generate
+	tools/js-engine/generate
+
+setup: ## .venv with CCF's Python package, for e2e
+	tools/python/setup
+
+$(SAMPLE_DEPS): examples/logging-ts/package-lock.json
+	npm --prefix examples/logging-ts ci --no-audit --no-fund
+
+tidy: ## rewrite what is made from the code: docs/limits.md, depguard rules
+	$(GO) test -run TestTidy -update .
+
+clean: ## remove what make has made
+	rm -rf bin .venv .cache workspace
