@@ -43,19 +43,22 @@ func TestLines(t *testing.T) {
 			`{"h_ts":"2019-07-19T18:53:25.690267Z","thread_id":"100","level":"fail","tag":"gov","file":"-","number":"0","msg":"refused seqno=7 err=\"a \\\"b\\\"\" key=[redacted] took=1.5ms"}` + "\n",
 		},
 		"forged line": {
-			LevelFatal, "a\n2019 [info ] b\x00", nil, []slog.Attr{slog.String("x", "1\n2"), slog.Any("err", errors.New("e f"))},
+			LevelFatal, "a\n2019 [info ] b\x00", nil,
+			[]slog.Attr{slog.String("x", "1\n2"), slog.Any("err", errors.New("e f"))},
 			"2019-07-19T18:53:25.690267Z        100 [fatal] -:0                                  | a\\n2019 [info ] b\\x00 x=\"1\\n2\" err=\"e f\"\n",
 			`{"h_ts":"2019-07-19T18:53:25.690267Z","thread_id":"100","level":"fatal","tag":"","file":"-","number":"0","msg":"a\n2019 [info ] b\u0000 x=\"1\\n2\" err=\"e f\""}` + "\n",
 		},
 		"groups": {
 			LevelDebug, "m", func(h slog.Handler) slog.Handler {
 				return h.WithAttrs([]slog.Attr{slog.String("tag", "app"), slog.Uint64("a", 1)}).WithGroup("g")
-			}, []slog.Attr{slog.Bool("b", true), slog.Group("h", slog.Float64("c", 0.5))},
+			},
+			[]slog.Attr{slog.Bool("b", true), slog.Group("h", slog.Float64("c", 0.5))},
 			"2019-07-19T18:53:25.690267Z        100 [debug][app] -:0                             | m a=1 g.b=true g.h.c=0.5\n",
 			`{"h_ts":"2019-07-19T18:53:25.690267Z","thread_id":"100","level":"debug","tag":"app","file":"-","number":"0","msg":"m a=1 g.b=true g.h.c=0.5"}` + "\n",
 		},
 		"long tag": {
-			LevelTrace, "m", nil, []slog.Attr{slog.String("tag", strings.Repeat("t", 60))},
+			LevelTrace, "m", nil,
+			[]slog.Attr{slog.String("tag", strings.Repeat("t", 60))},
 			"2019-07-19T18:53:25.690267Z        100 [trace][" + strings.Repeat("t", 37) + "| m\n",
 			`{"h_ts":"2019-07-19T18:53:25.690267Z","thread_id":"100","level":"trace","tag":"` + strings.Repeat("t", 60) + `","file":"-","number":"0","msg":"m"}` + "\n",
 		},
