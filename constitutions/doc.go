@@ -1,0 +1,17 @@
+// Package constitutions holds the constitutions that come with Synod: what
+// members may propose, when a proposal passes and what it does then.
+//
+// A constitution is one JavaScript module that exports validate, resolve and
+// apply. It is kept here in parts, joined by one newline in the order of
+// CCF's sample: actions, validate, resolve, apply. The default one has the
+// actions and rules of CCF's default constitution; docs/differences-from-ccf.md
+// says where it is stricter.
+//
+// What it is not: nothing here runs a constitution (see internal/gov), and a
+// service keeps the text that it started with, whatever this package says
+// later.
+//
+// The package starts no goroutine and everything in it may be used from
+// several. Reading order: default/validate.js, default/resolve.js,
+// default/apply.js, default/actions.js, constitutions.go.
+package constitutions

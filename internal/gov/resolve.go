@@ -1,0 +1,145 @@
+package gov
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"synod"
+	"synod/app"
+	"synod/internal/js"
+	"synod/internal/tables"
+)
+
+// proposal is one proposal at work.
+type proposal struct {
+	id   string
+	body []byte
+	info tables.ProposalInfo
+}
+
+// vote is what the constitution hears of one ballot.
+type vote struct {
+	MemberID synod.MemberID `json:"member_id"`
+	Vote     bool           `json:"vote"`
+}
+
+// resolve runs every ballot, asks the constitution for the outcome and, if it
+// accepts, carries the proposal out. The new state is in p.info and in the
+// transaction. A constitution that fails is a 500 that drops all of it
+// (CCF: src/node/gov/handlers/proposals.h, resolve_proposal).
+func (g *gov) resolve(c *app.Context, p *proposal, constitution script) error {
+	votes, failures, err := g.count(c, p)
+	if err != nil {
+		return err
+	}
+	state, err := g.outcome(c, p, constitution, votes)
+	if err != nil {
+		return err
+	}
+	p.info.State = state
+	if state != tables.ProposalOpen {
+		removeOtherClosed(c.Tx(), p.id)
+		p.info.FinalVotes, p.info.VoteFailures = map[synod.MemberID]bool{}, failures
+		for _, v := range votes {
+			p.info.FinalVotes[v.MemberID] = v.Vote
+		}
+	}
+	if err := p.store(c.Tx()); err != nil {
+		return err
+	}
+	if state != tables.ProposalAccepted {
+		return nil
+	}
+	_, failure, err := g.call(c, constitution, "apply", js.GovReadWrite, g.effects(c.Tx()), string(p.body), p.id)
+	if err != nil {
+		return internal("Failed to apply(): %s", err)
+	}
+	if failure != nil {
+		return failed("Failed to apply(): "+failure.Reason, failure.Trace)
+	}
+	return nil
+}
+
+// count runs the ballots in the order of their members. A ballot that throws
+// is no vote.
+func (g *gov) count(c *app.Context, p *proposal) ([]vote, map[synod.MemberID]tables.Failure, error) {
+	votes, failures := []vote{}, map[synod.MemberID]tables.Failure{}
+	for _, member := range sortedKeys(p.info.Ballots) {
+		s := ballotScript(p.id, member, p.info.Ballots[member])
+		value, failure, err := g.call(c, s, "vote", js.GovReadOnly, nil, string(p.body), string(p.info.ProposerID))
+		switch {
+		case err != nil:
+			return nil, nil, internal("Failed to execute ballot of %s: %s", member, err)
+		case failure != nil:
+			failures[member] = *failure
+		default:
+			votes = append(votes, vote{MemberID: member, Vote: string(value) == "true"})
+		}
+	}
+	return votes, failures, nil
+}
+
+// outcome asks the constitution what the votes mean.
+func (g *gov) outcome(c *app.Context, p *proposal, constitution script, votes []vote) (tables.ProposalState, error) {
+	value, failure, err := g.call(c, constitution, "resolve", js.GovReadOnly, nil,
+		string(p.body), string(p.info.ProposerID), votes, p.id)
+	if err != nil {
+		return "", internal("Failed to resolve(): %s", err)
+	}
+	if failure != nil {
+		return "", failed("Failed to resolve(): "+failure.Reason, failure.Trace)
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		text = string(value)
+		if value == nil {
+			text = "undefined"
+		}
+	}
+	switch state := tables.ProposalState(text); state {
+	case tables.ProposalOpen, tables.ProposalAccepted, tables.ProposalRejected:
+		return state, nil
+	default:
+		return "", failed(fmt.Sprintf("resolve() returned invalid status value: \"%s\"", text), "")
+	}
+}
+
+// failed is the answer when a constitution failed
+// (CCF: include/ccf/service/tables/gov.h).
+func failed(reason, trace string) *synod.Error {
+	if trace == "" {
+		trace = "N/A"
+	}
+	return internal("%s\nTrace: %s", reason, trace)
+}
+
+// removeOtherClosed drops the proposals that are no longer open, but for the
+// one that is about to be.
+func removeOtherClosed(tx app.Tx, keep string) {
+	var closed []string
+	tx.ForEach(tables.ProposalsInfo, func(key, value []byte) bool {
+		var info tables.ProposalInfo
+		// A row that does not parse is no open proposal.
+		if json.Unmarshal(value, &info) != nil || info.State != tables.ProposalOpen {
+			if id := string(key); id != keep {
+				closed = append(closed, id)
+			}
+		}
+		return true
+	})
+	for _, id := range closed {
+		tx.Delete(tables.Proposals, []byte(id))
+		tx.Delete(tables.ProposalsInfo, []byte(id))
+	}
+}
+
+// effects are the node's, with this package's own for JWT signing keys, which
+// are rows of tables and nothing else.
+func (g *gov) effects(tx app.Tx) *js.Effects {
+	e := *g.node.Effects(tx)
+	e.SetJWTPublicSigningKeys = func(issuer string, _, jwks json.RawMessage) error {
+		return setSigningKeys(tx, issuer, jwks)
+	}
+	e.RemoveJWTPublicSigningKeys = func(issuer string) error { return removeSigningKeys(tx, issuer) }
+	return &e
+}

@@ -1,0 +1,82 @@
+package gov
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"synod"
+	"synod/app"
+	"synod/internal/js"
+	"synod/internal/tables"
+)
+
+// Reasons that members see instead of what the engine says.
+const tookTooLong = "Operation took too long to complete."
+
+// script is one text that exports functions: the constitution or a ballot.
+type script struct {
+	module string // as it appears in traces
+	source string
+}
+
+// currentConstitution reads the constitution in force.
+func currentConstitution(c *app.Context, use string) (script, error) {
+	source, ok, err := tables.GetJSON[string](c.Tx(), tables.Constitution, tables.UnitKey())
+	if err != nil {
+		return script{}, broken(err)
+	}
+	if !ok {
+		return script{}, internal("No constitution is set - %s cannot be evaluated", use)
+	}
+	return script{module: tables.Constitution + "[0]", source: source}, nil
+}
+
+// ballotScript is a member's ballot on a proposal.
+func ballotScript(proposal string, member synod.MemberID, source string) script {
+	return script{
+		module: fmt.Sprintf("%s[%s].ballots[%s]", tables.ProposalsInfo, proposal, string(member)),
+		source: source,
+	}
+}
+
+// call runs one exported function in a fresh interpreter. What the script
+// throws comes back as a failure; an error is anything else that stopped it,
+// such as a text that does not compile.
+func (g *gov) call(c *app.Context, s script, function string, access js.Access, effects *js.Effects, args ...any) (json.RawMessage, *tables.Failure, error) {
+	limits, err := limits(c.Tx())
+	if err != nil {
+		return nil, nil, err
+	}
+	value, err := g.engine.CallGov(c.Context(), js.GovCall{
+		Module: s.module, Source: s.source, Function: function, Args: args,
+		Access: access, Tx: c.Tx(), Effects: effects, Limits: limits,
+	})
+	var thrown *js.Exception
+	switch {
+	case errors.As(err, &thrown) && thrown.Timeout:
+		return nil, &tables.Failure{Reason: tookTooLong, Trace: thrown.Trace}, nil
+	case thrown != nil:
+		return nil, &tables.Failure{Reason: thrown.Reason, Trace: thrown.Trace}, nil
+	case err != nil:
+		return nil, nil, err
+	default:
+		return value, nil, nil
+	}
+}
+
+// limits are the service's runtime options where they allow more than the
+// defaults, which governance always has.
+func limits(tx tables.Reader) (js.Limits, error) {
+	l := js.DefaultLimits()
+	set, ok, err := tables.GetJSON[tables.JSRuntimeOptions](tx, tables.JSRuntime, tables.UnitKey())
+	if err != nil || !ok {
+		return l, err
+	}
+	const most = 1 << 40 // bytes or milliseconds; keeps what follows in range
+	l.HeapBytes = max(l.HeapBytes, int64(min(set.MaxHeapBytes, most)))
+	l.StackBytes = max(l.StackBytes, int64(min(set.MaxStackBytes, most)))
+	l.Execution = max(l.Execution, time.Duration(min(set.MaxExecutionTimeMS, most))*time.Millisecond)
+	return l, nil
+}
