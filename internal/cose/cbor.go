@@ -18,6 +18,10 @@ func malformed(format string, args ...any) error {
 // depthMax bounds the nesting of arrays and maps.
 const depthMax = 16
 
+// itemsAhead bounds the room made for items that are announced but not read
+// yet.
+const itemsAhead = 16
+
 // Major types of RFC 8949 §3.1.
 const (
 	majorUint   = 0
@@ -152,7 +156,7 @@ func (r *reader) array(n uint64, depth int) (any, error) {
 	if n > uint64(len(r.b)) {
 		return nil, malformed("array of %d items in %d bytes", n, len(r.b))
 	}
-	out := make([]any, 0, n)
+	out := make([]any, 0, min(n, itemsAhead))
 	for range n {
 		v, err := r.value(depth + 1)
 		if err != nil {
@@ -167,7 +171,7 @@ func (r *reader) mapOf(n uint64, depth int) (map[any]any, error) {
 	if n > uint64(len(r.b))/2 {
 		return nil, malformed("map of %d pairs in %d bytes", n, len(r.b))
 	}
-	out := make(map[any]any, n)
+	out := make(map[any]any, min(n, itemsAhead))
 	for range n {
 		key, err := r.value(depth + 1)
 		if err != nil {

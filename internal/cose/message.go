@@ -85,19 +85,20 @@ func Parse(b []byte) (*Message, error) {
 	return m, r.end()
 }
 
+// unprotected reads a map from at most headerMax bytes, so that what it decodes
+// to stays small whatever the message's size.
 func (r *reader) unprotected() (map[any]any, error) {
-	before := len(r.b)
-	n, err := r.expect(majorMap, "unprotected header")
+	bounded := reader{r.b[:min(len(r.b), headerMax)]}
+	before := len(bounded.b)
+	n, err := bounded.expect(majorMap, "unprotected header")
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.mapOf(n, 0)
+	m, err := bounded.mapOf(n, 0)
 	if err != nil {
 		return nil, fmt.Errorf("unprotected header: %w", err)
 	}
-	if size := before - len(r.b); size > headerMax {
-		return nil, malformed("unprotected header of %d bytes, more than %d", size, headerMax)
-	}
+	r.b = r.b[before-len(bounded.b):]
 	return m, nil
 }
 
