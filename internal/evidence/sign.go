@@ -1,0 +1,75 @@
+package evidence
+
+import (
+	"crypto/ecdsa"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"synod"
+	"synod/internal/cose"
+	"synod/internal/identity"
+	"synod/internal/kv"
+	"synod/internal/tables"
+)
+
+// Signer makes signature transactions: by the node's key over the root, and by
+// the service's key as COSE_Sign1 (CCF: src/node/history.h). Its fields are
+// set before use and only read afterwards.
+type Signer struct {
+	NodeID     synod.NodeID
+	NodeKey    *ecdsa.PrivateKey
+	NodeCert   func() string // PEM of the service-endorsed certificate, "" while there is none
+	ServiceKey *ecdsa.PrivateKey
+	ServiceKID string
+	Issuer     string
+	Subject    string
+	Now        func() time.Time
+}
+
+// Signature is a signature transaction before it is encoded.
+type Signature struct {
+	TxID     synod.TxID
+	Record   tables.SignatureRecord
+	COSE     []byte
+	WriteSet *kv.WriteSet
+}
+
+// Sign signs root, the one over 0..id.SeqNo-1, for the signature transaction
+// id; tree is that tree, serialised. It costs two ECDSA signatures.
+func (s *Signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*Signature, error) {
+	nodeSig, err := identity.SignDigest(s.NodeKey, root)
+	if err != nil {
+		return nil, fmt.Errorf("sign root at %s with the node key: %w", id, err)
+	}
+	envelope, err := cose.SignLedger(s.ServiceKey, cose.LedgerSignature{
+		KID: s.ServiceKID, IssuedAt: s.Now().Unix(), Issuer: s.Issuer, Subject: s.Subject, TxID: id,
+	}, root)
+	if err != nil {
+		return nil, fmt.Errorf("sign root at %s with the service key: %w", id, err)
+	}
+	rec := tables.SignatureRecord{
+		Cert:        s.NodeCert(),
+		HashedNonce: hex.EncodeToString(make([]byte, 32)),
+		Node:        s.NodeID,
+		Root:        hex.EncodeToString(root[:]),
+		Seqno:       id.SeqNo,
+		Sig:         nodeSig,
+		View:        id.View,
+	}
+	record, err := json.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("encode signature at %s: %w", id, err)
+	}
+	quoted := []byte(`"` + base64.StdEncoding.EncodeToString(envelope) + `"`)
+	unit := func(name string, value []byte) kv.MapWrites {
+		return kv.MapWrites{Name: name, Writes: []kv.Write{{Key: tables.UnitKey(), Value: value}}}
+	}
+	return &Signature{TxID: id, Record: rec, COSE: envelope, WriteSet: &kv.WriteSet{Maps: []kv.MapWrites{
+		unit(tables.COSESignatures, quoted),
+		unit(tables.Signatures, record),
+		unit(tables.Tree, tree),
+	}}}, nil
+}

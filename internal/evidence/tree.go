@@ -1,0 +1,76 @@
+package evidence
+
+import (
+	"sync"
+
+	"synod"
+	"synod/internal/merkle"
+)
+
+// Tree is the Merkle tree over the ledger. The replica goroutine changes it;
+// any goroutine may ask it for roots and paths.
+type Tree struct {
+	mu sync.Mutex
+	t  *merkle.Tree // guarded by mu
+}
+
+// NewTree returns the tree of an empty ledger: leaf 0 alone.
+func NewTree() *Tree { return &Tree{t: merkle.New()} }
+
+// Append adds the leaf of the next entry.
+func (t *Tree) Append(leaf [32]byte) {
+	t.mu.Lock()
+	t.t.Append(leaf)
+	t.mu.Unlock()
+}
+
+// Last is the seqno of the newest leaf.
+func (t *Tree) Last() synod.SeqNo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return synod.SeqNo(t.t.MaxIndex())
+}
+
+// Root is the root over every leaf.
+func (t *Tree) Root() [32]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.Root()
+}
+
+// RootAt is the root over the leaves 0..seqno. It fails for a seqno that is
+// flushed or not there yet.
+func (t *Tree) RootAt(seqno synod.SeqNo) ([32]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.RootAt(uint64(seqno))
+}
+
+// Path is the path of an entry's leaf to the root over 0..last.
+func (t *Tree) Path(seqno, last synod.SeqNo) (merkle.Path, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.Path(uint64(seqno), uint64(last))
+}
+
+// Serialise writes the tree over 0..last, from the oldest leaf still held, as
+// the table public:ccf.internal.tree holds it.
+func (t *Tree) Serialise(last synod.SeqNo) ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.Serialise(t.t.MinIndex(), uint64(last))
+}
+
+// Flush drops the leaves below seqno: they are committed.
+func (t *Tree) Flush(seqno synod.SeqNo) {
+	t.mu.Lock()
+	t.t.FlushTo(uint64(seqno))
+	t.mu.Unlock()
+}
+
+// Retract drops the leaves above seqno. It fails if seqno is flushed.
+func (t *Tree) Retract(seqno synod.SeqNo) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.RetractTo(uint64(seqno))
+}

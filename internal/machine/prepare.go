@@ -1,0 +1,79 @@
+package machine
+
+import (
+	"encoding/binary"
+
+	"synod"
+	"synod/internal/kv"
+	"synod/internal/ledger"
+	"synod/internal/secrets"
+)
+
+// Prepared is an executed transaction with its ledger entry laid out in one
+// buffer, so that ordering only fills in what depends on its place.
+type Prepared struct {
+	tx     *kv.Tx
+	ws     *kv.WriteSet
+	claims [32]byte
+	frame  frame
+}
+
+// frame is an entry before it is sealed: header, tag, IV and public domain in
+// their places, then the private domain in plain, then room for a tag.
+type frame struct {
+	buf     []byte
+	private int // offset of the private domain
+}
+
+// Offsets in an entry (CCF: src/kv/serialised_entry_format.h).
+const (
+	tagSize    = 16
+	ivSize     = 12
+	tagAt      = ledger.HeaderSize
+	ivAt       = tagAt + tagSize
+	lengthAt   = ivAt + ivSize
+	publicAt   = lengthAt + 8
+	seqnoAt    = publicAt + 1
+	claimsAt   = seqnoAt + 8
+	evidenceAt = claimsAt + 32
+	mapsAt     = evidenceAt + 32 + 8
+)
+
+// Prepare lays out what a transaction wrote. The transaction must have written
+// something; it may be released once the entry is ordered. Prepare runs on the
+// goroutine that executed the transaction.
+func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
+	ws := tx.WriteSet()
+	return &Prepared{tx: tx, ws: ws, claims: claims, frame: layOut(ws, claims)}
+}
+
+func layOut(ws *kv.WriteSet, claims [32]byte) frame {
+	buf := make([]byte, mapsAt, mapsAt+ws.EncodedSize()+tagSize)
+	buf[publicAt] = byte(ledger.TypeWriteSetWithCommitEvidenceAndClaims)
+	copy(buf[claimsAt:], claims[:])
+	buf = kv.AppendDomain(buf, ws, true)
+	private := len(buf)
+	binary.LittleEndian.PutUint64(buf[lengthAt:], uint64(private-publicAt))
+	if ws.HasPrivate() {
+		buf = kv.AppendDomain(buf, ws, false)
+	}
+	ledger.PutHeader(buf, 0, len(buf)-ledger.HeaderSize)
+	return frame{buf: buf, private: private}
+}
+
+// place fills in the entry's place and the digest of its commit evidence.
+func (f *frame) place(id synod.TxID, flags byte, evidence [32]byte) {
+	buf := f.buf
+	ledger.PutHeader(buf, flags, len(buf)-ledger.HeaderSize)
+	binary.LittleEndian.PutUint64(buf[seqnoAt:], uint64(id.SeqNo))
+	copy(buf[evidenceAt:], evidence[:])
+}
+
+// seal encrypts the private domain where it stands and returns the entry.
+func (f *frame) seal(secret *secrets.Secret, id synod.TxID) []byte {
+	iv := secrets.IV(id, false)
+	tag := secret.SealInPlace(iv, f.buf[f.private:], f.buf[publicAt:f.private])
+	copy(f.buf[tagAt:], tag[:])
+	copy(f.buf[ivAt:], iv[:])
+	return f.buf
+}
