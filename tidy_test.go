@@ -396,6 +396,35 @@ func functionName(fn *ast.FuncDecl) string {
 	return fn.Name.Name
 }
 
+// TestTidyWalks wants every function that ARCHITECTURE.md's walks name to
+// exist.
+func TestTidyWalks(t *testing.T) {
+	exists := map[string]bool{}
+	parsed(t, func(p pkg, file *ast.File, _ *token.FileSet) {
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok {
+				exists[path.Base(p.ImportPath)+"."+functionName(fn)] = true
+			}
+		}
+	})
+	named := regexp.MustCompile(`\b([a-z]+)\.(\(\*(\w+)\)\.)?(\w+)\b`)
+	for i, block := range strings.Split(readText(t, "ARCHITECTURE.md"), "<!-- walks -->") {
+		block, _, _ = strings.Cut(block, "<!-- /walks -->")
+		if i == 0 {
+			continue
+		}
+		for _, m := range named.FindAllStringSubmatch(block, -1) {
+			name := m[1] + "." + m[4]
+			if m[3] != "" {
+				name = m[1] + "." + m[3] + "." + m[4]
+			}
+			if !exists[name] {
+				t.Errorf("ARCHITECTURE.md walks through %s, which does not exist", m[0])
+			}
+		}
+	}
+}
+
 // TestTidyErrorCodes wants every code on the wire documented.
 func TestTidyErrorCodes(t *testing.T) {
 	page := readText(t, "docs/errors.md")
