@@ -14,12 +14,21 @@ const TagKey = "tag"
 // bufferMax is the largest buffer kept for reuse, in bytes.
 const bufferMax = 64 << 10
 
+// Format is one of CCF's formats, as it stands in a configuration.
+type Format string
+
+// The formats.
+const (
+	Text Format = "Text"
+	JSON Format = "Json"
+)
+
 // Options says how lines look.
 type Options struct {
 	// Level is the least level that is written; nil means info.
 	Level slog.Leveler
-	// JSON selects the Json format instead of Text.
-	JSON bool
+	// Format is Text unless it is JSON.
+	Format Format
 }
 
 // Handler is a slog.Handler for CCF's formats.
@@ -74,7 +83,7 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	n := len(b)
-	if h.opts.JSON {
+	if h.opts.Format == JSON {
 		b = l.appendJSON(b, b[:n])
 	} else {
 		b = l.appendText(b, b[:n])

@@ -65,11 +65,11 @@ func TestLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, format := range []struct {
-				json bool
-				want string
-			}{{false, tc.text}, {true, tc.json}} {
+				format Format
+				want   string
+			}{{Text, tc.text}, {JSON, tc.json}} {
 				var out bytes.Buffer
-				var h slog.Handler = New(&out, Options{Level: LevelTrace, JSON: format.json})
+				var h slog.Handler = New(&out, Options{Level: LevelTrace, Format: format.format})
 				if tc.with != nil {
 					h = tc.with(h)
 				}
@@ -139,7 +139,7 @@ func TestHandlerContract(t *testing.T) {
 	var out bytes.Buffer
 	slogtest.Run(t, func(*testing.T) slog.Handler {
 		out.Reset()
-		return New(&out, Options{Level: LevelTrace, JSON: true})
+		return New(&out, Options{Level: LevelTrace, Format: JSON})
 	}, func(t *testing.T) map[string]any {
 		var l struct{ Level, Msg string }
 		if err := json.Unmarshal(out.Bytes(), &l); err != nil {
