@@ -148,7 +148,7 @@ func (r *COSEReceipt) signer(o Options) (*ecdsa.PublicKey, *epoch, error) {
 	}
 	kid := sha256.Sum256(spki)
 	if hex.EncodeToString(kid[:]) != r.KID {
-		return nil, nil, fmt.Errorf("%w: signed with key %.8s…, not %.4x…", ErrWrongService, r.KID, kid)
+		return nil, nil, fmt.Errorf("%w: signed with key %.8q…, not %.4x…", ErrWrongService, r.KID, kid)
 	}
 	return key, last, nil
 }
