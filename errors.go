@@ -26,7 +26,7 @@ type ErrorDetail struct {
 	Trace      string `json:"trace,omitempty"`
 }
 
-// Errorf makes an Error; %w sets its Cause as well.
+// Errorf makes an Error; the last error among args is its Cause.
 func Errorf(status int, code, format string, args ...any) *Error {
 	e := &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 	for _, a := range args {

@@ -1,0 +1,115 @@
+package consensus
+
+import (
+	"sync/atomic"
+	"time"
+
+	"synod"
+	"synod/internal/evidence"
+	"synod/internal/merkle"
+)
+
+// commit moves the service's commit to a signature that raft has committed:
+// hooks run, what is below can no longer be undone, and the waiters get their
+// verdict and, if they asked, what a receipt is made of.
+func (r *Replica) commit(sig *evidence.Signature) {
+	r.prove(sig)
+	if chunkEnded := r.cfg.Machine.Commit(sig.TxID.SeqNo); chunkEnded {
+		r.disk <- diskOp{committed: sig.TxID.SeqNo}
+	}
+	r.committed.Store(&sig.TxID)
+	r.waiters.committed(sig.TxID.SeqNo)
+}
+
+// prove gives the waiters who want a receipt their paths, while the tree still
+// has the leaves.
+func (r *Replica) prove(sig *evidence.Signature) {
+	for _, w := range r.waiters.wantingProof(sig.TxID.SeqNo) {
+		proof := &Proof{Signature: sig}
+		if w.id.SeqNo < sig.TxID.SeqNo {
+			path, err := r.cfg.Machine.Tree.Path(w.id.SeqNo, sig.TxID.SeqNo-1)
+			if err != nil {
+				continue // the waiter reads the ledger instead
+			}
+			proof.Path = path
+		}
+		w.proof = proof
+	}
+}
+
+// Proof is what a receipt needs besides the entry: the signature that covers
+// it and the path to its root.
+type Proof struct {
+	Signature *evidence.Signature
+	Path      merkle.Path
+}
+
+// counters are for metrics and benches.
+type counters struct {
+	signatures atomic.Int64
+	signing    atomic.Int64 // nanoseconds
+}
+
+// Signatures says how many signatures this replica has made as leader since
+// it started, and what they cost in all.
+func (r *Replica) Signatures() (count int64, cost time.Duration) {
+	return r.counters.signatures.Load(), time.Duration(r.counters.signing.Load())
+}
+
+// Committed is the last transaction that the service has committed, zero if
+// none: a signature.
+func (r *Replica) Committed() synod.TxID { return *r.committed.Load() }
+
+// Ordered is the newest entry that this node has ordered.
+func (r *Replica) Ordered() synod.SeqNo { return synod.SeqNo(r.ordered.Load()) }
+
+// Uncommitted is how many entries are ordered and not committed.
+func (r *Replica) Uncommitted() int {
+	return int(r.ordered.Load() - uint64(r.committed.Load().SeqNo))
+}
+
+// Role is what this replica knows of who leads.
+func (r *Replica) Role() Role { return *r.role.Load() }
+
+// ViewOf returns the view of an entry that this node holds, ordered entries
+// that are not on disk yet included.
+func (r *Replica) ViewOf(seqno synod.SeqNo) (synod.View, bool) {
+	if view, ok := r.store.viewOf(seqno); ok {
+		return view, true
+	}
+	// Entries between disk and order are this leader's own.
+	if role := r.Role(); role.Leading && seqno != 0 && seqno <= r.Ordered() {
+		return role.View, true
+	}
+	return 0, false
+}
+
+// Status is the status of a transaction as this node knows it.
+func (r *Replica) Status(id synod.TxID) synod.TxStatus {
+	// The commit is read first: an entry cannot become unknown after it.
+	committed := r.Committed()
+	view, _ := r.ViewOf(id.SeqNo)
+	return synod.StatusOf(id, view, committed)
+}
+
+// ViewHistory lists the first transaction of every view from since on. Views
+// without a transaction of their own show the first seqno of the next that
+// has one (CCF: src/consensus/aft/impl/state.h).
+func (r *Replica) ViewHistory(since synod.View) []synod.TxID {
+	r.store.mu.RLock()
+	views := append([]viewStart(nil), r.store.views...)
+	r.store.mu.RUnlock()
+	var history []synod.TxID
+	view := synod.View(1)
+	for _, v := range views {
+		for ; view <= v.view; view++ {
+			if view >= since {
+				history = append(history, synod.TxID{View: view, SeqNo: v.first})
+			}
+		}
+	}
+	return history
+}
+
+// Entry returns the bytes of the entry at seqno, from memory or the ledger.
+func (r *Replica) Entry(seqno synod.SeqNo) ([]byte, error) { return r.store.entry(seqno) }

@@ -1,0 +1,150 @@
+package consensus
+
+import (
+	"context"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"synod"
+	"synod/internal/evidence"
+)
+
+// signState is what the timing of signatures needs. Owned by the replica
+// goroutine.
+type signState struct {
+	lastSigned   synod.SeqNo // newest signature ordered
+	firstPending time.Time   // when the oldest unsigned entry was ordered
+	lastOrdered  time.Time   // when the newest entry was ordered
+	cost         time.Duration
+	credit       time.Duration // signing time that may be spent now
+	refilled     time.Time
+}
+
+// never is how long the loop waits for a signature that is not due.
+const never = time.Hour
+
+// noteOrdered starts the clocks of the entries just ordered.
+func (r *Replica) noteOrdered() {
+	now := time.Now()
+	r.signer.lastOrdered = now
+	if r.signer.firstPending.IsZero() {
+		r.signer.firstPending = now
+	}
+}
+
+// sign starts a signature if one is due, and otherwise says how long until
+// the next look. One is due when the bounds on count or delay are reached,
+// when somebody waits for commit, or after a quiet moment; the last two only
+// within the share of a core that signing may take.
+func (r *Replica) sign(now time.Time) time.Duration {
+	if !r.leading || r.signing || r.failed != nil || r.last == r.signer.lastSigned {
+		return never
+	}
+	unsigned := int(r.last - r.signer.lastSigned)
+	overdue := r.signer.firstPending.Add(r.cfg.SignatureDelay).Sub(now)
+	if unsigned >= r.cfg.SignatureTxCount || overdue <= 0 {
+		r.startSign()
+		return never
+	}
+	wait := time.Duration(0)
+	if !r.waiters.any() && !r.interest.Load() {
+		wait = r.signer.lastOrdered.Add(r.cfg.Quiet).Sub(now)
+	}
+	if wait = max(wait, r.signer.affordable(now)); wait <= 0 {
+		r.startSign()
+		return never
+	}
+	return min(wait, overdue)
+}
+
+// affordable is how long until signing has earned the cost of a signature.
+func (s *signState) affordable(now time.Time) time.Duration {
+	if s.cost == 0 {
+		return 0
+	}
+	s.credit += now.Sub(s.refilled) / signingShare
+	s.credit = min(s.credit, signingBurst*s.cost)
+	s.refilled = now
+	return (s.cost - s.credit) * signingShare
+}
+
+// spent accounts for a signature that took cost.
+func (s *signState) spent(cost time.Duration, now time.Time) {
+	if s.cost == 0 {
+		s.cost, s.credit, s.refilled = cost, signingBurst*cost, now
+	}
+	s.cost = (7*s.cost + cost) / 8
+	s.credit -= cost
+}
+
+type signJob struct {
+	id   synod.TxID
+	root [32]byte
+	tree []byte
+}
+
+type signResult struct {
+	job  signJob
+	sig  *evidence.Signature
+	cost time.Duration
+	err  error
+}
+
+// startSign reserves the next seqno for a signature over everything before
+// it; ordering waits until the worker has made it.
+func (r *Replica) startSign() {
+	id := synod.TxID{View: r.view, SeqNo: r.last + 1}
+	tree, err := r.cfg.Machine.Tree.Serialise(r.last)
+	if err != nil {
+		panic("consensus: serialise tree for " + id.String() + ": " + err.Error())
+	}
+	r.signing = true
+	r.interest.Store(false)
+	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
+}
+
+// runSigner is the signing worker.
+func (r *Replica) runSigner() {
+	for job := range r.toSign {
+		start := time.Now()
+		sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
+		r.signed <- signResult{job: job, sig: sig, cost: time.Since(start), err: err}
+	}
+}
+
+// finishSign orders the signature at the seqno reserved for it.
+func (r *Replica) finishSign(res signResult) {
+	r.signing = false
+	r.signer.spent(res.cost, time.Now())
+	if !r.leading || r.view != res.job.id.View || r.failed != nil {
+		return
+	}
+	before := r.last
+	if res.err == nil {
+		res.err = r.orderSignature(res.sig, before)
+	}
+	if res.err != nil {
+		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no signature", attrTx(res.job.id), attrErr(res.err))
+		return
+	}
+	r.counters.signatures.Add(1)
+	r.counters.signing.Add(int64(res.cost))
+}
+
+func (r *Replica) orderSignature(sig *evidence.Signature, before synod.SeqNo) error {
+	entry, err := r.cfg.Machine.OrderSignature(sig.WriteSet, sig.TxID)
+	if err != nil {
+		return err
+	}
+	r.last = sig.TxID.SeqNo
+	if err := r.propose([]*pb.Entry{{Data: entry}}); err != nil {
+		r.undo(before)
+		return err
+	}
+	r.ordered.Store(uint64(r.last))
+	r.sigs = append(r.sigs, sig)
+	r.signer.lastSigned = r.last
+	r.signer.firstPending = time.Time{}
+	return nil
+}

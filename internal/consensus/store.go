@@ -1,0 +1,195 @@
+package consensus
+
+import (
+	"fmt"
+	"sort"
+	"sync"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"synod"
+	"synod/internal/ledger"
+)
+
+// tailBytes bounds how many bytes of committed entries stay in memory behind
+// the newest, so that slow readers and late receipts rarely touch the disk.
+const tailBytes = 8 << 20
+
+// store is raft's Storage over the ledger's files, with the newest entries in
+// memory. The storage goroutine appends; any goroutine reads.
+type store struct {
+	log *ledger.Log
+
+	mu    sync.RWMutex
+	conf  *pb.ConfState
+	hard  *pb.HardState // as the log was opened; never written: nodes do not come back
+	views []viewStart   // of every entry on disk, oldest first
+	tail  []*pb.Entry   // the newest entries, contiguous, ending at last
+	bytes int           // of tail
+	last  uint64
+}
+
+// viewStart is the first entry of a view.
+type viewStart struct {
+	view  synod.View
+	first synod.SeqNo
+}
+
+func newStore(log *ledger.Log, conf *pb.ConfState, hard *pb.HardState, views []viewStart) *store {
+	return &store{log: log, conf: conf, hard: hard, views: views, last: uint64(log.Last())}
+}
+
+// append makes entries durable and then visible.
+func (s *store) append(entries []*pb.Entry) error {
+	first := entries[0].GetIndex()
+	raw := make([][]byte, len(entries))
+	for i, e := range entries {
+		if len(e.GetData()) == 0 {
+			panic(fmt.Sprintf("consensus: entry %d.%d without bytes", e.GetTerm(), e.GetIndex()))
+		}
+		raw[i] = e.GetData()
+	}
+	if err := s.log.Append(synod.SeqNo(first), raw); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut(first)
+	for _, e := range entries {
+		if n := len(s.views); n == 0 || s.views[n-1].view != synod.View(e.GetTerm()) {
+			s.views = append(s.views, viewStart{synod.View(e.GetTerm()), synod.SeqNo(e.GetIndex())})
+		}
+		s.bytes += len(e.GetData())
+	}
+	s.tail = append(s.tail, entries...)
+	s.last = entries[len(entries)-1].GetIndex()
+	if drop := s.excess(); drop > 0 {
+		s.tail = append([]*pb.Entry(nil), s.tail[drop:]...)
+	}
+	return nil
+}
+
+// cut forgets the entries from index first on.
+func (s *store) cut(first uint64) {
+	for n := len(s.tail); n > 0 && s.tail[n-1].GetIndex() >= first; n = len(s.tail) {
+		s.bytes -= len(s.tail[n-1].GetData())
+		s.tail = s.tail[:n-1]
+	}
+	for n := len(s.views); n > 0 && uint64(s.views[n-1].first) >= first; n = len(s.views) {
+		s.views = s.views[:n-1]
+	}
+}
+
+// excess is how many entries the tail can lose; it acts only once the tail is
+// twice its bound, so that copying is rare.
+func (s *store) excess() int {
+	if s.bytes < 2*tailBytes {
+		return 0
+	}
+	n := 0
+	for s.bytes > tailBytes && n < len(s.tail)-1 {
+		s.bytes -= len(s.tail[n].GetData())
+		n++
+	}
+	return n
+}
+
+// entry returns the bytes of one entry.
+func (s *store) entry(seqno synod.SeqNo) ([]byte, error) {
+	s.mu.RLock()
+	if n := len(s.tail); n > 0 && uint64(seqno) >= s.tail[0].GetIndex() && uint64(seqno) <= s.last {
+		data := s.tail[uint64(seqno)-s.tail[0].GetIndex()].GetData()
+		s.mu.RUnlock()
+		return data, nil
+	}
+	s.mu.RUnlock()
+	entries, err := s.log.Read(seqno, seqno, 0)
+	if err != nil {
+		return nil, err
+	}
+	return entries[0], nil
+}
+
+// viewOf returns the view of an entry on disk.
+func (s *store) viewOf(seqno synod.SeqNo) (synod.View, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if seqno == 0 || uint64(seqno) > s.last {
+		return 0, false
+	}
+	i := sort.Search(len(s.views), func(i int) bool { return s.views[i].first > seqno })
+	if i == 0 {
+		return 0, false
+	}
+	return s.views[i-1].view, true
+}
+
+// InitialState implements raft.Storage.
+func (s *store) InitialState() (*pb.HardState, *pb.ConfState, error) { return s.hard, s.conf, nil }
+
+// Entries implements raft.Storage.
+func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if hi > s.last+1 {
+		return nil, raft.ErrUnavailable
+	}
+	if len(s.tail) > 0 && lo >= s.tail[0].GetIndex() {
+		base := s.tail[0].GetIndex()
+		return limit(s.tail[lo-base:hi-base], maxSize), nil
+	}
+	raw, err := s.log.Read(synod.SeqNo(lo), synod.SeqNo(hi-1), int(min(maxSize, 1<<30)))
+	if err != nil {
+		return nil, fmt.Errorf("read ledger entries %d to %d for raft: %w", lo, hi-1, err)
+	}
+	entries := make([]*pb.Entry, len(raw))
+	for i, b := range raw {
+		e, err := ledger.ParseEntry(b)
+		if err != nil {
+			return nil, err
+		}
+		entries[i] = &pb.Entry{Term: new(uint64(e.TxID.View)), Index: new(uint64(e.TxID.SeqNo)), Data: b}
+	}
+	return limit(entries, maxSize), nil
+}
+
+func limit(entries []*pb.Entry, maxSize uint64) []*pb.Entry {
+	size, n := uint64(0), 0
+	for n < len(entries) {
+		size += uint64(len(entries[n].GetData()))
+		if n > 0 && size > maxSize {
+			break
+		}
+		n++
+	}
+	return append([]*pb.Entry(nil), entries[:n]...)
+}
+
+// Term implements raft.Storage.
+func (s *store) Term(i uint64) (uint64, error) {
+	if i == 0 {
+		return 0, nil
+	}
+	view, ok := s.viewOf(synod.SeqNo(i))
+	if !ok {
+		return 0, raft.ErrUnavailable
+	}
+	return uint64(view), nil
+}
+
+// LastIndex implements raft.Storage.
+func (s *store) LastIndex() (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.last, nil
+}
+
+// FirstIndex implements raft.Storage.
+func (s *store) FirstIndex() (uint64, error) { return 1, nil }
+
+// Snapshot implements raft.Storage. A peer that needs entries from before the
+// first gets a snapshot file, not one through raft.
+func (s *store) Snapshot() (*pb.Snapshot, error) {
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}
