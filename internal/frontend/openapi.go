@@ -1,0 +1,163 @@
+package frontend
+
+import (
+	"encoding/json"
+	"strings"
+
+	"synod/app"
+)
+
+// api answers with an OpenAPI 3.0 document of every endpoint that is not
+// hidden (CCF: src/endpoints/endpoint_registry.cpp).
+func (s *Server) api(c *app.Context, m *mount) error {
+	if m.API != nil {
+		if ok, err := m.API(c); ok || err != nil {
+			return err
+		}
+	}
+	endpoints := append([]*app.Endpoint(nil), m.App.Endpoints()...)
+	if m.App.HasCommonEndpoints() {
+		endpoints = append(endpoints, s.common(m)...)
+	}
+	if r := m.App.Resolver(); r != nil {
+		dynamic, err := r.List(c.Tx())
+		if err != nil {
+			return err
+		}
+		endpoints = append(endpoints, dynamic...)
+	}
+	title, description, version := m.App.Info()
+	paths := map[string]map[string]any{}
+	for _, e := range endpoints {
+		if e.Hidden {
+			continue
+		}
+		path := m.Prefix + e.Path
+		if paths[path] == nil {
+			paths[path] = map[string]any{}
+			if params := pathParameters(e.Path); params != nil {
+				paths[path]["parameters"] = params
+			}
+		}
+		operation, err := operationOf(e, path)
+		if err != nil {
+			return err
+		}
+		paths[path][strings.ToLower(e.Method)] = operation
+	}
+	return c.JSON(map[string]any{
+		"openapi":    "3.0.0",
+		"info":       map[string]any{"title": title, "description": description, "version": version},
+		"servers":    []any{},
+		"components": components(),
+		"paths":      paths,
+	})
+}
+
+func operationOf(e *app.Endpoint, path string) (map[string]any, error) {
+	operation := map[string]any{}
+	if len(e.OpenAPI) > 0 {
+		if err := json.Unmarshal(e.OpenAPI, &operation); err != nil {
+			return nil, err
+		}
+	}
+	setDefault(operation, "operationId", operationID(e.Method, path))
+	setDefault(operation, "responses", map[string]any{
+		"200":     map[string]any{"description": "Default response description"},
+		"default": map[string]any{"$ref": "#/components/responses/default"},
+	})
+	setDefault(operation, "x-ccf-forwarding", map[string]any{"$ref": "#/components/x-ccf-forwarding/" + string(e.Forwarding)})
+	if security := securityOf(e.Policies); security != nil {
+		setDefault(operation, "security", security)
+	}
+	return operation, nil
+}
+
+func setDefault(m map[string]any, key string, value any) {
+	if _, ok := m[key]; !ok {
+		m[key] = value
+	}
+}
+
+// operationID is the method and the camel-cased path without braces.
+func operationID(method, path string) string {
+	var b strings.Builder
+	b.WriteString(method[:1] + strings.ToLower(method[1:]))
+	upper := true
+	for _, r := range path {
+		switch {
+		case r == '/' || r == '_' || r == '-' || r == ':' || r == '.':
+			upper = true
+		case r == '{' || r == '}':
+		case upper:
+			b.WriteString(strings.ToUpper(string(r)))
+			upper = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func pathParameters(template string) []any {
+	var params []any
+	for rest := template; ; {
+		_, after, ok := strings.Cut(rest, "{")
+		if !ok {
+			return params
+		}
+		name, tail, _ := strings.Cut(after, "}")
+		params = append(params, map[string]any{
+			"in": "path", "name": name, "required": true,
+			"schema": map[string]any{"type": "string"},
+		})
+		rest = tail
+	}
+}
+
+// securityOf lists the schemes that OpenAPI can express.
+func securityOf(policies []app.Policy) []any {
+	var list []any
+	for _, p := range policies {
+		switch p.Name() {
+		case "jwt", "user_cose_sign1", "member_cose_sign1":
+			list = append(list, map[string]any{p.Name(): []any{}})
+		case "no_auth":
+			list = append(list, map[string]any{})
+		}
+	}
+	return list
+}
+
+func components() map[string]any {
+	forwarding := func(text string) map[string]any { return map[string]any{"description": text} }
+	cose := map[string]any{"type": "http", "scheme": "cose_sign1", "description": "Request payload must be a COSE Sign1 document, with expected protected headers."}
+	return map[string]any{
+		"responses": map[string]any{"default": map[string]any{
+			"description": "An error occurred",
+			"content": map[string]any{"application/json": map[string]any{
+				"schema": map[string]any{"$ref": "#/components/schemas/CCFError"},
+			}},
+		}},
+		"schemas": map[string]any{"CCFError": map[string]any{
+			"type": "object", "required": []any{"error"},
+			"properties": map[string]any{"error": map[string]any{
+				"type": "object", "required": []any{"code", "message"},
+				"properties": map[string]any{
+					"code":    map[string]any{"type": "string", "description": "Response error code. CCF error codes: https://microsoft.github.io/CCF/main/operations/troubleshooting.html#error-codes"},
+					"message": map[string]any{"type": "string", "description": "Response error message"},
+				},
+			}},
+		}},
+		"securitySchemes": map[string]any{
+			"jwt":               map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+			"user_cose_sign1":   cose,
+			"member_cose_sign1": cose,
+		},
+		"x-ccf-forwarding": map[string]any{
+			"always":    forwarding("A backup sends this request on to the primary, which executes it."),
+			"sometimes": forwarding("A backup executes this request itself, unless an earlier request of the same session was sent on to the primary: then this one is too."),
+			"never":     forwarding("The node that receives this request executes it, whatever its role."),
+		},
+	}
+}

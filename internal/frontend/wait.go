@@ -1,0 +1,67 @@
+package frontend
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"synod"
+	"synod/app"
+)
+
+// waitMax bounds how long an answer is held back until its transaction is
+// committed.
+const waitMax = 10 * time.Second
+
+// wait is what x-synod-wait asks for.
+type wait int
+
+const (
+	waitNone wait = iota
+	waitCommitted
+	waitReceipt
+)
+
+func waitMode(req *app.Request) (wait, error) {
+	switch v := req.Header.Get("x-synod-wait"); v {
+	case "":
+		return waitNone, nil
+	case "committed":
+		return waitCommitted, nil
+	case "receipt":
+		return waitReceipt, nil
+	default:
+		return waitNone, synod.Errorf(400, synod.CodeInvalidHeaderValue,
+			"The header x-synod-wait is %q; use committed or receipt.", v)
+	}
+}
+
+// answerWhenCommitted holds the answer back until the service has committed
+// the transaction. The header x-synod-status says what became of it; with
+// receipt the header x-synod-receipt holds the receipt as compact JSON, and
+// the body stays the handler's.
+func (s *Server) answerWhenCommitted(ctx context.Context, resp *app.Response, id synod.TxID, w wait) *app.Response {
+	ctx, cancel := context.WithTimeout(ctx, waitMax)
+	defer cancel()
+	status, proof, err := s.cfg.Replica.WaitCommitted(ctx, id, w == waitReceipt)
+	if err != nil {
+		resp.Header.Set("x-synod-status", string(s.cfg.Replica.Status(id)))
+		return resp
+	}
+	resp.Header.Set("x-synod-status", string(status))
+	if status == synod.TxInvalid {
+		fail := failure(synod.Errorf(503, synod.CodeTransactionReplicationFailed,
+			"The transaction %s was not committed: the service elected another primary. Retry it.", id))
+		fail.Header = append(fail.Header, app.Field{Name: "x-ms-ccf-transaction-id", Value: id.String()},
+			app.Field{Name: "x-synod-status", Value: string(status)})
+		return fail
+	}
+	if w == waitReceipt {
+		receipt, err := s.cfg.Receipt(id, proof)
+		if err != nil {
+			return failure(err)
+		}
+		resp.Header.Set("x-synod-receipt", string(bytes.TrimSpace(receipt)))
+	}
+	return resp
+}
