@@ -1,0 +1,119 @@
+package audit
+
+import (
+	"fmt"
+
+	"synod"
+	"synod/internal/kv"
+	"synod/internal/ledger"
+	"synod/internal/merkle"
+	"synod/internal/tables"
+)
+
+// Error says which entry cannot be believed, and why.
+type Error struct {
+	TxID   synod.TxID // as the entry calls itself
+	Since  synod.TxID // last signature that verified: the entries after it are in doubt too
+	Reason string
+	File   string // set by Directory
+	Offset int64  // of the entry in File, bytes
+}
+
+// Error names the place and the reason.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("transaction %s: %s", e.TxID, e.Reason)
+	if e.File != "" {
+		s = fmt.Sprintf("%s: offset %d: %s", e.File, e.Offset, s)
+	}
+	return s
+}
+
+// Hint says which entries are concerned.
+func (e *Error) Hint() string {
+	if e.Since.IsZero() {
+		return fmt.Sprintf("nothing in this ledger can be believed: compare it with another copy from entry 1 to %d", e.TxID.SeqNo)
+	}
+	return fmt.Sprintf("the ledger is good up to %s: take the entries from %d to %d from another copy, or recover from %s",
+		e.Since, e.Since.SeqNo+1, e.TxID.SeqNo, e.Since)
+}
+
+// Verifier replays the entries of a ledger in order from seqno 1.
+type Verifier struct {
+	tree    *merkle.Tree
+	last    synod.TxID
+	signed  synod.TxID // last signature added
+	state   state
+	entries uint64
+
+	signatures, coseSignatures uint64
+}
+
+// NewVerifier starts before the first entry of a ledger.
+func NewVerifier() *Verifier {
+	return &Verifier{tree: merkle.New(), state: newState()}
+}
+
+// Last is the last entry added; LastSignature the last signature among them,
+// which is to be believed only when its Check succeeds.
+func (v *Verifier) Last() synod.TxID { return v.last }
+
+// LastSignature is described at Last.
+func (v *Verifier) LastSignature() synod.TxID { return v.signed }
+
+// Add replays the next entry. For a signature transaction it returns a Check,
+// which the caller runs when and where it likes; the root has been compared
+// already. An error is an *Error without file; the verifier is of no use
+// after it.
+func (v *Verifier) Add(e *ledger.Entry) (*Check, error) {
+	check, err := v.add(e)
+	if err != nil {
+		return nil, &Error{TxID: e.TxID, Since: v.signed, Reason: err.Error()}
+	}
+	return check, nil
+}
+
+func (v *Verifier) add(e *ledger.Entry) (*Check, error) {
+	if want := v.last.SeqNo + 1; e.TxID.SeqNo != want {
+		return nil, fmt.Errorf("the entry after %s should be number %d", v.last, want)
+	}
+	if e.TxID.View < v.last.View {
+		return nil, fmt.Errorf("the view is lower than that of %s before it", v.last)
+	}
+	maps, err := kv.DecodeDomain(e.PublicMaps, true)
+	if err != nil {
+		return nil, fmt.Errorf("public domain: %w", err)
+	}
+	var sig signatureWrites
+	for _, m := range maps {
+		switch m.Name {
+		case tables.Nodes:
+			err = v.state.nodes(m)
+		case tables.NodeEndorsedCertificates:
+			err = v.state.certificates(m)
+		case tables.Service:
+			err = v.state.service(e.TxID, m)
+		case tables.Signatures, tables.COSESignatures, tables.Tree:
+			err = sig.take(m)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	check, err := v.signature(e, &sig, len(maps))
+	if err != nil {
+		return nil, err
+	}
+	v.tree.Append(e.Leaf())
+	v.last = e.TxID
+	v.entries++
+	if check != nil {
+		v.signed = e.TxID
+		v.signatures++
+		if check.cose != nil {
+			v.coseSignatures++
+		}
+		// Later signatures need the root only.
+		v.tree.FlushTo(uint64(e.TxID.SeqNo))
+	}
+	return check, nil
+}
