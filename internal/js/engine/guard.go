@@ -61,8 +61,14 @@ func (m *Module) Kill() {
 // StackPointer returns the engine's stack pointer.
 func (m *Module) StackPointer() int32 { return m.g0 }
 
-// SetStackPointer sets it, after the memory was restored.
-func (m *Module) SetStackPointer(sp int32) { m.g0 = sp }
+// SetStackPointer sets it, after the memory was restored or to put something
+// on the stack.
+func (m *Module) SetStackPointer(sp int32) {
+	m.g0 = sp
+	if sp < m.low.Load() {
+		m.lowered(sp)
+	}
+}
 
 func (m *Module) lowered(sp int32) {
 	if sp < stackFloor {

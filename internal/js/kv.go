@@ -1,0 +1,224 @@
+package js
+
+import (
+	"fmt"
+
+	"synod"
+	"synod/internal/tables"
+)
+
+// permission says what a script may do with a table.
+type permission int
+
+const (
+	permitNone  permission = 0
+	permitRead  permission = 1
+	permitWrite permission = 2
+	permitBoth  permission = permitRead | permitWrite
+)
+
+func (p permission) String() string {
+	switch p {
+	case permitRead:
+		return "read-only"
+	case permitWrite:
+		return "write-only"
+	default:
+		return "inaccessible"
+	}
+}
+
+func (a Access) String() string {
+	switch a {
+	case AppReadWrite:
+		return "application"
+	case AppReadOnly:
+		return "read-only application"
+	case GovReadOnly:
+		return "read-only governance"
+	case GovReadWrite:
+		return "read-write governance"
+	default:
+		return "unknown"
+	}
+}
+
+// permissionFor is the matrix of CCF: doc/audit/read_write_restrictions.rst.
+func permissionFor(a Access, name string) permission {
+	k := tables.Access(name)
+	app := a == AppReadWrite || a == AppReadOnly
+	switch {
+	case k.Category == tables.Reserved:
+		return permitNone
+	case !k.Public && k.Category == tables.Application && a == AppReadWrite:
+		return permitBoth
+	case !k.Public && k.Category == tables.Application && app:
+		return permitRead
+	case !k.Public:
+		return permitNone
+	case k.Category == tables.Internal:
+		return permitRead
+	case k.Category == tables.Governance && a == GovReadWrite:
+		return permitBoth
+	case k.Category == tables.Governance:
+		return permitRead
+	}
+	switch a { // a public application table
+	case AppReadWrite:
+		return permitBoth
+	case AppReadOnly:
+		return permitRead
+	case GovReadWrite:
+		return permitWrite
+	default:
+		return permitNone
+	}
+}
+
+const restrictionsPage = "https://microsoft.github.io/CCF/main/audit/read_write_restrictions.html"
+
+// deniedText is the message for a method that a table's permission forbids.
+func deniedText(method, name string, p permission, a Access) string {
+	return fmt.Sprintf("Cannot call %q on table named %s. This table is %s in current (%s) execution context. See %s for more detail.",
+		method, name, p, a, restrictionsPage)
+}
+
+var kvOps = []hostOp{
+	kvOp("has", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+		key, ok := v.kvKey(a)
+		if !ok {
+			return valExc, false
+		}
+		var has bool
+		v.outsideDo(func() { has = c.tx.Has(table, key) })
+		return boolValue(has), true
+	}),
+	kvOp("get", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+		key, ok := v.kvKey(a)
+		if !ok {
+			return valExc, false
+		}
+		var val []byte
+		v.outsideDo(func() { val, ok = c.tx.Get(table, key) })
+		if !ok {
+			return valUndef, true
+		}
+		return owned(v.newBuffer(val))
+	}),
+	kvOp("getVersionOfPreviousWrite", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+		key, ok := v.kvKey(a)
+		if !ok {
+			return valExc, false
+		}
+		var seqno synod.SeqNo
+		v.outsideDo(func() { seqno, ok = c.tx.VersionOfPreviousWrite(table, key) })
+		if !ok {
+			return valUndef, true
+		}
+		return v.newNumber(float64(seqno)), true
+	}),
+	kvOp("size", 0, permitRead, func(v *vm, c *call, _ args, table string) (value, bool) {
+		var n int
+		v.outsideDo(func() { n = c.tx.Len(table) })
+		return v.newNumber(float64(n)), true
+	}),
+	kvOp("set", 2, permitWrite, func(v *vm, c *call, a args, table string) (value, bool) {
+		key, ok1 := v.buffer(a.at(0))
+		val, ok2 := v.buffer(a.at(1))
+		if !ok1 || !ok2 {
+			return v.throw(typeError, "Arguments must be ArrayBuffers")
+		}
+		v.outsideDo(func() { c.tx.Put(table, key, val) })
+		return v.g.DupValue(v.ctx, a.this), true
+	}),
+	kvOp("delete", 1, permitWrite, func(v *vm, c *call, a args, table string) (value, bool) {
+		key, ok := v.kvKey(a)
+		if !ok {
+			return valExc, false
+		}
+		v.outsideDo(func() { c.tx.Delete(table, key) })
+		return valUndef, true
+	}),
+	kvOp("clear", 0, permitWrite, func(v *vm, c *call, _ args, table string) (value, bool) {
+		v.outsideDo(func() { c.tx.Clear(table) })
+		return valUndef, true
+	}),
+	kvOp("forEach", 1, permitRead, kvForEach),
+}
+
+// kvOp wraps a method of a table handle: which table, may it, how many
+// arguments.
+func kvOp(method string, length int, need permission, run func(*vm, *call, args, string) (value, bool)) hostOp {
+	return hostOp{name: "kv." + method, length: length, run: func(v *vm, c *call, a args) (value, bool) {
+		v.effect()
+		if !isObject(a.this) {
+			return v.throw(typeError, "Internal: No map name stored on handle")
+		}
+		n := v.g.GetProperty(v.ctx, a.this, v.atoms[atomMapName])
+		if isException(n) {
+			return n, false
+		}
+		if !isString(n) {
+			v.free(n)
+			return v.throw(typeError, "Internal: No map name stored on handle")
+		}
+		table, ok := v.text(n)
+		v.free(n)
+		if !ok {
+			return valExc, false
+		}
+		if p := permissionFor(c.access, table); p&need == 0 {
+			return v.throw(typeError, "%s", deniedText(method, table, p, c.access))
+		}
+		if method != "size" && !a.want(length) {
+			return valExc, false
+		}
+		return run(v, c, a, table)
+	}}
+}
+
+func (v *vm) kvKey(a args) ([]byte, bool) {
+	key, ok := v.buffer(a.at(0))
+	if !ok {
+		v.throw(typeError, "Argument must be an ArrayBuffer")
+	}
+	return key, ok
+}
+
+// owned is what a host function returns for a value that it just made.
+func owned(x value) (value, bool) { return x, !isException(x) }
+
+func kvForEach(v *vm, c *call, a args, table string) (value, bool) {
+	f := a.at(0)
+	if v.g.IsFunction(v.ctx, f) == 0 {
+		return v.throw(typeError, "Argument must be a function")
+	}
+	done := true
+	v.outside = true
+	c.tx.ForEach(table, func(key, val []byte) bool {
+		v.outside = false
+		done = v.visit(f, a.this, key, val)
+		v.outside = true
+		return done
+	})
+	v.outside = false
+	return valUndef, done
+}
+
+// visit calls f(value, key, handle) and says whether it returned.
+func (v *vm) visit(f, handle value, key, val []byte) bool {
+	bv := v.newBuffer(val)
+	if isException(bv) {
+		return false
+	}
+	bk := v.newBuffer(key)
+	if isException(bk) {
+		v.free(bv)
+		return false
+	}
+	r := v.invoke(f, valUndef, bv, bk, handle)
+	v.free(bv)
+	v.free(bk)
+	v.free(r)
+	return !isException(r)
+}

@@ -1,0 +1,11 @@
+package js
+
+// hostTable lists the host functions; the prelude finds them by name. A name
+// is the object within `ccf`, a dot and the member.
+func hostTable() []hostOp {
+	var t []hostOp
+	for _, part := range [][]hostOp{kvOps, converterOps, requestOps, rpcOps, consoleOps, cryptoOps, govOps, applyOps} {
+		t = append(t, part...)
+	}
+	return t
+}

@@ -1,0 +1,159 @@
+// The globals that every realm but the bare one has. It runs once, before
+// any application code, and keeps what it uses of the built-ins.
+(function (functions, names, kind) {
+  const { defineProperty, create, freeze, getPrototypeOf } = Object;
+  const { ownKeys } = Reflect;
+  const ArrayBufferOf = ArrayBuffer;
+
+  // The engine offers more than CCF's; libraries test for these.
+  for (const name of ['performance', 'queueMicrotask', 'DOMException', 'WeakRef', 'FinalizationRegistry']) {
+    delete globalThis[name];
+  }
+  // Without a limit a caught stack overflow would format its whole depth.
+  Error.stackTraceLimit = 200;
+  if (kind === 'bare') return undefined;
+
+  const h = create(null);
+  for (let i = 0; i < functions.length; i++) h[names[i]] = functions[i];
+
+  // fn gives a host function the name that scripts see.
+  const fn = (hostName, name) => {
+    const f = h[hostName];
+    defineProperty(f, 'name', { value: name, configurable: true });
+    return f;
+  };
+  // part makes an object of host functions: part('kv', 'get', ...) has get.
+  const part = (prefix, ...members) => {
+    const o = {};
+    for (const m of members) o[m] = fn(prefix + '.' + m, m);
+    return o;
+  };
+
+  globalThis.console = {
+    log: fn('console.log', 'log'),
+    info: fn('console.info', 'info'),
+    warn: fn('console.warn', 'warn'),
+    error: fn('console.error', 'error'),
+  };
+  Math.random = fn('math.random', 'random');
+  globalThis.snp_attestation = part('snp', 'verifySnpAttestation');
+
+  const ccf = part(
+    'ccf', 'strToBuf', 'bufToStr', 'jsonCompatibleToBuf', 'bufToJsonCompatible', 'enableUntrustedDateTime',
+    'enableMetricsLogging', 'pemToId',
+  );
+  globalThis.ccf = ccf;
+
+  // ccf.kv[name] is a new handle for any name; its methods look the current
+  // transaction up when they are called.
+  const handle = { __proto__: null };
+  for (const m of ['has', 'get', 'getVersionOfPreviousWrite', 'set', 'delete', 'clear', 'forEach']) {
+    defineProperty(handle, m, { value: fn('kv.' + m, m), enumerable: true, writable: true, configurable: true });
+  }
+  defineProperty(handle, 'size', { get: fn('kv.size', 'size'), enumerable: true, configurable: true });
+  Object.setPrototypeOf(handle, Object.prototype);
+  const handleOf = (name) => {
+    const o = { __proto__: handle };
+    o._map_name = name;
+    return o;
+  };
+  ccf.kv = new Proxy(create(null), {
+    get: (_, name) => (typeof name === 'string' ? handleOf(name) : undefined),
+    has: () => true,
+    set: () => false,
+    deleteProperty: () => false,
+    defineProperty: () => false,
+    ownKeys: () => [],
+    getOwnPropertyDescriptor: (_, name) =>
+      typeof name === 'string'
+        ? { value: handleOf(name), writable: false, enumerable: false, configurable: true }
+        : undefined,
+  });
+
+  const crypto = part(
+    'crypto', 'digest', 'generateAesKey', 'generateRsaKeyPair', 'generateEcdsaKeyPair', 'generateEddsaKeyPair',
+    'isValidX509CertBundle', 'isValidX509CertChain',
+  );
+  const plain = (a) => (a === null || typeof a !== 'object' ? {} : a);
+  // Functions whose parameters come in an object take it apart here; the
+  // number of arguments is checked there.
+  crypto.sign = function sign(...args) {
+    const a = plain(args[0]);
+    return h['crypto.sign'](args.length, a.name, a.hash, a.saltLength, args[1], args[2]);
+  };
+  crypto.verifySignature = function verifySignature(...args) {
+    const a = plain(args[0]);
+    return h['crypto.verifySignature'](args.length, a.name, a.hash, a.saltLength, args[1], args[2], args[3]);
+  };
+  ccf.crypto = crypto;
+  // Aliases that older constitutions call.
+  for (const m of ['digest', 'generateAesKey', 'generateRsaKeyPair', 'isValidX509CertBundle', 'isValidX509CertChain']) {
+    ccf[m] = crypto[m];
+  }
+  ccf.gov = part('gov', 'validateConstitution');
+
+  if (kind === 'apply') {
+    for (const m of ['refreshAppBytecodeCache', 'setJwtPublicSigningKeys', 'removeJwtPublicSigningKeys']) {
+      ccf[m] = fn('apply.' + m, m);
+    }
+    ccf.node = part(
+      'node', 'triggerLedgerRekey', 'triggerRecoverySharesRefresh', 'triggerLedgerChunk', 'triggerSnapshot',
+      'transitionServiceToOpen',
+    );
+    ccf.network = part(
+      'network', 'getLatestLedgerSecretSeqno', 'generateEndorsedCertificate', 'generateNetworkCertificate',
+    );
+  }
+  if (kind !== 'app') return [undefined, undefined];
+
+  ccf.rpc = part('rpc', 'setApplyWrites', 'setClaimsDigest');
+  ccf.consensus = part('consensus', 'getLastCommittedTxId', 'getStatusForTxId', 'getViewForSeqno');
+  ccf.historical = part('historical', 'getStateRange', 'dropCachedStates');
+
+  // The members of a request are read from the host when first used: most
+  // handlers use few of them. Each then becomes a plain property.
+  const field = h['request.field'];
+  const content = h['request.content'];
+  const lazy = ['headers', 'query', 'path', 'method', 'hostname', 'route', 'url', 'params', 'body', 'caller'];
+  const body = { text: fn('body.text', 'text'), json: fn('body.json', 'json'), arrayBuffer: fn('body.arrayBuffer', 'arrayBuffer') };
+  const read = (name) => {
+    if (name === 'body') return { text: body.text, json: body.json, arrayBuffer: body.arrayBuffer };
+    const v = field(name);
+    if (name === 'caller' && v !== null) {
+      if (v.cose) v.cose.content = content('');
+      if (typeof v.policy === 'object') {
+        for (const p of v.policy) if (v[p].cose) v[p].cose.content = content(p);
+      }
+    }
+    return v;
+  };
+  const put = (o, name, value) =>
+    defineProperty(o, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  const descriptors = create(null);
+  for (const name of lazy) {
+    descriptors[name] = {
+      __proto__: null,
+      get() {
+        const v = read(name);
+        put(this, name, v);
+        return v;
+      },
+      set(v) {
+        put(this, name, v);
+      },
+      enumerable: true,
+      configurable: true,
+    };
+  }
+  const { defineProperties, getOwnPropertyDescriptor } = Object;
+  const request = () => defineProperties({}, descriptors);
+  // A request that outlives its call, in an interpreter that is reused, must
+  // not read the next one.
+  const settle = (r) => {
+    for (const name of lazy) {
+      const d = getOwnPropertyDescriptor(r, name);
+      if (d !== undefined && d.get === descriptors[name].get) put(r, name, read(name));
+    }
+  };
+  return [request, settle];
+});

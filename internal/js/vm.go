@@ -1,0 +1,388 @@
+package js
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// scratchSize is the length of the buffer in linear memory that short texts
+// and buffers pass through.
+const scratchSize = 4096
+
+// Offsets in the scratch buffer for results that the C API writes.
+const (
+	scratchOut = 0  // three words
+	scratchArg = 16 // arguments of Call and of error formats
+	scratchBuf = 64 // the rest
+)
+
+// refs are what the host knows of a realm: addresses and values in linear
+// memory. They are the same in every instance of a snapshot.
+type refs struct {
+	rt, ctx int32
+	scratch int32
+	format  int32 // C text "%s"
+	json    int32 // C text "<json>"
+	body    int32 // C text "<body>"
+	request value // function of the prelude: makes a request object
+	settle  value // function of the prelude: reads what is still lazy of one
+	atoms   [atomCount]int32
+}
+
+// vm is one engine with its memory. It belongs to one goroutine at a time.
+type vm struct {
+	eng *Engine
+	g   guest
+	refs
+	// call is what runs now, for host functions; nil between calls.
+	call *call
+	// outside is set while a transaction, an effect or the node runs for a
+	// host function: a panic then is not the engine's, and is not caught.
+	outside bool
+	// broken says that the memory may be in any state.
+	broken bool
+	// metricsLogging is ccf.enableMetricsLogging's state; it lasts as long as
+	// the interpreter.
+	metricsLogging bool
+	// modules resolves imports while a program is loaded.
+	modules *loader
+	// baseline says that a realm is being built, with a fixed clock and no
+	// randomness, so that equal builds give equal memories.
+	baseline bool
+}
+
+// trap is a fault of the engine or a stop by its watchdog: the instance is
+// lost, the process is not.
+type trap struct{ cause error }
+
+func (t *trap) Error() string { return "javascript engine: " + t.cause.Error() }
+func (t *trap) Unwrap() error { return t.cause }
+
+// errImpure stops the evaluation of a module that has effects.
+var errImpure = errors.New("module has effects when it is evaluated")
+
+// protect runs f and turns what stopped the engine inside it into a *trap.
+// A panic of what host functions call outside this package goes on.
+func (v *vm) protect(f func() error) (err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		v.broken = true
+		if v.outside {
+			panic(r)
+		}
+		cause, ok := r.(error)
+		if !ok {
+			cause = fmt.Errorf("%v", r)
+		}
+		if !errors.Is(cause, errImpure) {
+			v.eng.logTrap(cause, debug.Stack())
+		}
+		err = &trap{cause: cause}
+	}()
+	return f()
+}
+
+// alloc copies b into linear memory, followed by a zero byte. It panics if
+// the engine has no memory left.
+func (v *vm) alloc(b string) int32 {
+	p := v.g.Malloc(int32(len(b)) + 1)
+	if p == 0 {
+		panic(errors.New("out of linear memory"))
+	}
+	mem := v.g.Memory()
+	copy(mem[uint32(p):], b)
+	mem[uint32(p)+uint32(len(b))] = 0
+	return p
+}
+
+// lend makes b readable by the engine, with a zero byte after it, for the
+// time of f.
+func (v *vm) lend(b string, f func(ptr int32) value) value {
+	if len(b) < scratchSize-scratchBuf {
+		p := v.scratch + scratchBuf
+		mem := v.g.Memory()
+		copy(mem[uint32(p):], b)
+		mem[uint32(p)+uint32(len(b))] = 0
+		return f(p)
+	}
+	p := v.alloc(b)
+	r := f(p)
+	v.g.Free(p)
+	return r
+}
+
+// newString makes a string of UTF-8 text.
+func (v *vm) newString(s string) value {
+	return v.lend(s, func(p int32) value { return v.g.NewStringLen(v.ctx, p, int32(len(s))) })
+}
+
+// newBuffer makes an ArrayBuffer.
+func (v *vm) newBuffer(b []byte) value {
+	return v.lend(bytesAsString(b), func(p int32) value { return v.g.NewArrayBufferCopy(v.ctx, p, int32(len(b))) })
+}
+
+// newNumber makes a number.
+func (v *vm) newNumber(f float64) value {
+	if i := int32(f); float64(i) == f && (i != 0 || !signbit(f)) {
+		return value(uint32(i))
+	}
+	return floatValue(f)
+}
+
+// parseJSON makes a value of JSON text; the file name appears in errors.
+func (v *vm) parseJSON(s string, filename int32) value {
+	return v.lend(s, func(p int32) value { return v.g.ParseJSON(v.ctx, p, int32(len(s)), filename) })
+}
+
+// text is String(x) as UTF-8; ok is false if that threw, and the exception
+// is pending.
+func (v *vm) text(x value) (s string, ok bool) {
+	p := v.g.ToCStringLen(v.ctx, v.scratch+scratchOut, x)
+	if p == 0 {
+		return "", false
+	}
+	mem := v.g.Memory()
+	n := getUint32(mem, v.scratch+scratchOut)
+	s = string(mem[uint32(p) : uint32(p)+n])
+	v.g.FreeCString(v.ctx, p)
+	return s, true
+}
+
+// stringify is JSON.stringify(x) as a value: a string, undefined or an
+// exception.
+func (v *vm) stringify(x value) value { return v.g.JSONStringify(v.ctx, x, valUndef, valUndef) }
+
+// buffer returns a copy of an ArrayBuffer's bytes; ok is false for anything
+// else, and nothing is thrown.
+func (v *vm) buffer(x value) (b []byte, ok bool) {
+	view, ok := v.bufferView(x)
+	if !ok {
+		return nil, false
+	}
+	return append(make([]byte, 0, len(view)), view...), true
+}
+
+// bufferView is buffer without the copy: the bytes are valid until the next
+// call into the engine.
+func (v *vm) bufferView(x value) ([]byte, bool) {
+	if !isObject(x) || v.g.IsArrayBuffer(x) == 0 {
+		return nil, false
+	}
+	p := v.g.GetArrayBuffer(v.ctx, v.scratch+scratchOut, x)
+	mem := v.g.Memory()
+	n := getUint32(mem, v.scratch+scratchOut)
+	if p == 0 { // detached
+		v.free(v.g.GetException(v.ctx))
+		return nil, false
+	}
+	return mem[uint32(p) : uint32(p)+n], true
+}
+
+// invoke calls a function. The arguments lie on the engine's stack, since
+// native functions may read them late.
+func (v *vm) invoke(fn, this value, args ...value) value {
+	sp := v.g.StackPointer()
+	at := (sp - int32(8*len(args))) &^ 15
+	v.g.SetStackPointer(at)
+	mem := v.g.Memory()
+	for i, a := range args {
+		putUint64(mem, at+int32(8*i), uint64(a))
+	}
+	r := v.g.Call(v.ctx, fn, this, int32(len(args)), at)
+	v.g.SetStackPointer(sp)
+	return r
+}
+
+// outsideDo runs what belongs to others.
+func (v *vm) outsideDo(f func()) {
+	v.outside = true
+	f()
+	v.outside = false
+}
+
+func (v *vm) free(x value) {
+	if tagOf(x) < tagInt {
+		v.g.FreeValue(v.ctx, x)
+	}
+}
+
+// takeException clears the pending exception and describes it as CCF does
+// (CCF: src/js/core/context.cpp, error_message).
+func (v *vm) takeException() *Exception {
+	return v.describe(v.g.GetException(v.ctx))
+}
+
+// describe is takeException for a value that was thrown, which it frees.
+func (v *vm) describe(x value) *Exception {
+	defer v.free(x)
+	e := &Exception{Timeout: v.call != nil && v.call.timedOut}
+	isError := isObject(x) && v.g.IsError(x) != 0
+	switch {
+	case isError || !isObject(x):
+		e.Reason = v.textOrEmpty(x)
+	default:
+		j := v.stringify(x)
+		e.Reason = v.textOrEmpty(j)
+		v.free(j)
+	}
+	if isError {
+		stack := v.g.GetProperty(v.ctx, x, v.atoms[atomStack])
+		if isString(stack) {
+			e.Trace = formatTrace(v.textOrEmpty(stack))
+		}
+		v.free(stack)
+	}
+	if e.Reason == "RangeError: Maximum call stack size exceeded" {
+		e.Reason = reasonStackOverflow
+	}
+	return e
+}
+
+// The texts of limits, as CCF's tests compare them.
+const (
+	reasonStackOverflow = "InternalError: stack overflow"
+	reasonOutOfMemory   = "InternalError: out of memory"
+	reasonInterrupted   = "InternalError: interrupted"
+)
+
+// textOrEmpty is text, or "" and no pending exception.
+func (v *vm) textOrEmpty(x value) string {
+	if isException(x) {
+		v.free(v.g.GetException(v.ctx))
+		return ""
+	}
+	s, ok := v.text(x)
+	if !ok {
+		v.free(v.g.GetException(v.ctx))
+	}
+	return s
+}
+
+// formatTrace turns QuickJS-ng's stack text into that of the engine of CCF:
+// no columns, and functions of the prelude are native.
+func formatTrace(stack string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stack) {
+		line = strings.TrimSuffix(line, "\n")
+		if open := strings.LastIndex(line, " ("); open >= 0 && strings.HasSuffix(line, ")") {
+			place := line[open+2 : len(line)-1]
+			if name, _, ok := cutLineColumn(place); ok && name == preludeName {
+				place = "native"
+			} else if ok {
+				place = place[:strings.LastIndexByte(place, ':')]
+			}
+			line = line[:open+2] + place + ")"
+		}
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// cutLineColumn splits "name:12:3".
+func cutLineColumn(place string) (name, position string, ok bool) {
+	c := strings.LastIndexByte(place, ':')
+	if c <= 0 || !allDigits(place[c+1:]) {
+		return "", "", false
+	}
+	l := strings.LastIndexByte(place[:c], ':')
+	if l < 0 || !allDigits(place[l+1:c]) {
+		return "", "", false
+	}
+	return place[:l], place[l+1:], true
+}
+
+func allDigits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// throw makes an exception pending in the engine and returns what a host
+// function returns then. Texts are cut at 255 bytes, as in CCF.
+func (v *vm) throw(kind errorKind, format string, args ...any) (value, bool) {
+	msg := fmt.Sprintf(format, args...)
+	if len(msg) > 255 {
+		msg = strings.ToValidUTF8(msg[:255], "")
+	}
+	v.lend(msg, func(p int32) value {
+		putUint32(v.g.Memory(), v.scratch+scratchArg, uint32(p))
+		f, a := v.format, v.scratch+scratchArg
+		switch kind {
+		case typeError:
+			v.g.ThrowTypeError(v.ctx, f, a)
+		case rangeError:
+			v.g.ThrowRangeError(v.ctx, f, a)
+		case syntaxError:
+			v.g.ThrowSyntaxError(v.ctx, f, a)
+		case referenceError:
+			v.g.ThrowReferenceError(v.ctx, f, a)
+		default:
+			v.g.ThrowInternalError(v.ctx, f, a)
+		}
+		return valUndef
+	})
+	return valExc, false
+}
+
+type errorKind int
+
+const (
+	internalError errorKind = iota
+	typeError
+	rangeError
+	syntaxError
+	referenceError
+)
+
+// hostInterrupt is called every 10,000 steps or so of a script.
+func (v *vm) hostInterrupt() int32 {
+	c := v.call
+	if c == nil || c.deadline.IsZero() || v.eng.now().Before(c.deadline) {
+		return 0
+	}
+	if !c.timedOut {
+		c.timedOut = true
+		v.eng.logTimeout(c)
+	}
+	return 1
+}
+
+func (v *vm) hostClock() int64 {
+	if v.baseline {
+		return 0
+	}
+	v.effect()
+	return v.eng.now().UnixNano()
+}
+
+func (v *vm) hostRandom(ptr, n int32) {
+	b := v.g.Memory()[uint32(ptr) : uint32(ptr)+uint32(n)]
+	if v.baseline {
+		clear(b)
+		return
+	}
+	v.effect()
+	v.eng.random.read(b)
+}
+
+// effect notes that a script did what a snapshot must not keep: while a
+// program is loaded for one, that ends the attempt.
+func (v *vm) effect() {
+	if v.call != nil && v.call.recording {
+		panic(errImpure)
+	}
+}
+
+// deadlineFrom is the end of a limit, at least one nanosecond from the zero
+// time so that "no deadline" and "at once" differ.
+func deadlineFrom(now time.Time, limit time.Duration) time.Time { return now.Add(max(limit, 0)) }
