@@ -219,14 +219,15 @@ func (l *Log) write(f File, c *chunk, entries [][]byte, positions []uint32, head
 	return flush(buf)
 }
 
-// undoWrite takes back a write that failed, so that the log stays usable. If
-// that fails too, the log refuses to write from now on.
+// undoWrite takes back a write that failed, on disk too, so that the log stays
+// usable and a crash cannot bring back entries that nobody was promised. If that
+// fails, the log refuses to write from now on.
 func (l *Log) undoWrite(h *handle, c *chunk, isNew bool, cause error) error {
 	var err error
 	if isNew {
 		err = errors.Join(h.release(), l.fs.Remove(c.path()), l.fs.SyncDir(c.dir))
 	} else {
-		err = h.file.Truncate(c.size)
+		err = errors.Join(h.file.Truncate(c.size), h.file.Sync())
 	}
 	if err != nil {
 		l.failed = cause

@@ -108,8 +108,9 @@ func NewScanner(r io.ReaderAt, size int64, start synod.SeqNo) (*Scanner, error) 
 
 // newScanner reads entries up to end whatever the chunk's header says.
 func newScanner(r io.ReaderAt, end int64, start synod.SeqNo) *Scanner {
-	section := io.NewSectionReader(r, chunkHeader, max(end-chunkHeader, 0))
-	return &Scanner{r: bufio.NewReaderSize(section, scanBuffer), off: chunkHeader, end: end, next: start, first: start}
+	length := max(end-chunkHeader, 0)
+	section := io.NewSectionReader(r, chunkHeader, length)
+	return &Scanner{r: bufio.NewReaderSize(section, int(min(length+entryMin, scanBuffer))), off: chunkHeader, end: end, next: start, first: start}
 }
 
 // Complete says that the chunk has its positions table.
