@@ -87,6 +87,7 @@ func (r *Replica) opening(id synod.TxID) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		defer p.Release()
 		return r.cfg.Machine.Order(p, id)
 	}
 	root := r.cfg.Machine.Tree.Root()

@@ -62,7 +62,8 @@ type Config struct {
 	Log     *ledger.Log
 	Machine *machine.Machine
 	Signer  *evidence.Signer
-	// Create makes the first transaction of a new service.
+	// Create makes the first transaction of a new service; the replica releases
+	// it.
 	Create func() (*machine.Prepared, error)
 
 	Tick             time.Duration // 10 ms if zero

@@ -57,7 +57,6 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 		},
 		Create: func() (*machine.Prepared, error) {
 			tx := store.Begin()
-			defer tx.Release()
 			tx.Put("public:genesis", []byte("k"), []byte("v"))
 			return machine.Prepare(tx, [32]byte{}), nil
 		},

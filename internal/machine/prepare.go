@@ -47,6 +47,9 @@ func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
 	return &Prepared{tx: tx, ws: ws, claims: claims, frame: layOut(ws, claims)}
 }
 
+// Release releases the transaction, for those who have handed it over.
+func (p *Prepared) Release() { p.tx.Release() }
+
 func layOut(ws *kv.WriteSet, claims [32]byte) frame {
 	buf := make([]byte, mapsAt, mapsAt+ws.EncodedSize()+tagSize)
 	buf[publicAt] = byte(ledger.TypeWriteSetWithCommitEvidenceAndClaims)

@@ -1,0 +1,223 @@
+package node
+
+import (
+	"fmt"
+	"runtime"
+
+	"synod"
+	"synod/app"
+	"synod/internal/tables"
+)
+
+// api are the endpoints under /node (CCF: src/node/rpc/node_frontend.h).
+func (n *Node) api() *app.App {
+	a := app.New("node").Describe("CCF Public Node API",
+		"This API provides public, uncredentialed access to service and node state.", "4.14.0")
+	local := func(e *app.Endpoint) { e.Forward(app.ForwardNever) }
+	local(a.Get("/state", n.apiState).ReadOnly())
+	for _, name := range []string{"/quotes", "/attestations"} {
+		local(a.Get(name+"/self", n.apiQuoteSelf).ReadOnly())
+		a.Get(name, n.apiQuotes(name[1:])).ReadOnly()
+	}
+	a.Get("/network", n.apiNetwork).ReadOnly()
+	a.Get("/network/nodes", n.apiNodes).ReadOnly()
+	local(a.Get("/network/nodes/self", n.apiNodeSelf).ReadOnly())
+	a.Get("/network/nodes/primary", n.apiNodePrimary).ReadOnly()
+	a.Get("/network/nodes/{node_id}", n.apiNode).ReadOnly()
+	a.Delete("/network/nodes/{node_id}", n.apiDeleteNode)
+	a.Get("/network/removable_nodes", n.apiRemovable).ReadOnly()
+	a.Get("/service/previous_identity", n.apiPreviousIdentity).ReadOnly()
+	local(a.Get("/service/configuration", n.apiConfiguration).ReadOnly())
+	local(a.Get("/self_signed_certificate", n.apiSelfSigned).NoTx())
+	local(a.Head("/primary", n.apiPrimary).NoTx())
+	local(a.Get("/primary", n.apiPrimary).NoTx())
+	local(a.Get("/backup", n.apiBackup).NoTx())
+	local(a.Get("/config", n.apiConfig).NoTx())
+	local(a.Get("/consensus", n.apiConsensus).NoTx())
+	local(a.Get("/memory", n.apiMemory).NoTx())
+	local(a.Get("/metrics", n.apiMetrics).NoTx())
+	a.Get("/js_metrics", n.apiJSMetrics).ReadOnly()
+	local(a.Get("/version", n.apiVersion).NoTx())
+	local(a.Get("/ready/app", n.apiReady(n.appOpen.Load)).NoTx())
+	local(a.Get("/ready/gov", n.apiReady(n.govOpen.Load)).NoTx())
+	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
+	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
+	a.Post("/create", n.apiCreate).Hide()
+	return a
+}
+
+func (n *Node) apiState(c *app.Context) error {
+	rec, ok, err := tables.GetJSON[tables.SignatureRecord](c.Tx(), tables.Signatures, tables.UnitKey())
+	if err != nil {
+		return err
+	}
+	signed := synod.SeqNo(0)
+	if ok {
+		signed = rec.Seqno
+	}
+	return c.JSON(map[string]any{
+		"node_id": n.id.node, "state": *n.state.Load(), "last_signed_seqno": signed,
+		"startup_seqno": 0, "stop_notice": n.stopNotice.Load(),
+	})
+}
+
+func (n *Node) apiNetwork(c *app.Context) error {
+	info, ok, err := tables.GetJSON[tables.ServiceInfo](c.Tx(), tables.Service, tables.UnitKey())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return synod.Errorf(404, synod.CodeResourceNotFound, "Service state not available.")
+	}
+	role := n.replica.Role()
+	var primary any
+	if role.Leading {
+		primary = n.id.node
+	}
+	return c.JSON(map[string]any{
+		"service_status": info.Status, "service_certificate": info.Cert, "current_view": role.View,
+		"primary_id": primary, "recovery_count": info.RecoveryCount, "service_data": info.ServiceData,
+		"current_service_create_txid": info.CurrentServiceCreateTxID,
+	})
+}
+
+func (n *Node) apiPreviousIdentity(c *app.Context) error {
+	pem, ok, err := tables.GetJSON[string](c.Tx(), tables.PreviousServiceIdentity, tables.UnitKey())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return synod.Errorf(404, synod.CodeResourceNotFound, "This service is not a recovery of a previous service.")
+	}
+	return c.JSON(map[string]any{"previous_service_identity": pem})
+}
+
+func (n *Node) apiConfiguration(c *app.Context) error {
+	conf, ok, err := tables.GetJSON[tables.ServiceConfig](c.Tx(), tables.ServiceConfiguration, tables.UnitKey())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return synod.Errorf(404, synod.CodeResourceNotFound, "Service state not available.")
+	}
+	return c.JSON(conf)
+}
+
+func (n *Node) apiSelfSigned(c *app.Context) error {
+	return c.JSON(map[string]any{"self_signed_certificate": n.id.selfSigned()})
+}
+
+func (n *Node) apiPrimary(c *app.Context) error {
+	if !n.replica.Role().Leading {
+		if c.Request.Method == "HEAD" {
+			return synod.Errorf(500, synod.CodeInternalError, "Primary unknown")
+		}
+		return synod.Errorf(404, synod.CodeResourceNotFound, "Node is not primary")
+	}
+	c.Status(200)
+	return nil
+}
+
+func (n *Node) apiBackup(c *app.Context) error {
+	if n.replica.Role().Leading {
+		return synod.Errorf(404, synod.CodeResourceNotFound, "Node is not backup")
+	}
+	c.Status(200)
+	return nil
+}
+
+func (n *Node) apiConfig(c *app.Context) error {
+	return c.JSON(map[string]any{string(n.id.node): map[string]any{"address": n.peerAddress()}})
+}
+
+func (n *Node) peerAddress() string {
+	n2n := n.cfg.Network.NodeToNode
+	address := n2n.PublishedAddress
+	if address == "" {
+		address = n2n.BindAddress
+	}
+	return withPort(address, n.n2nAddr)
+}
+
+func (n *Node) apiConsensus(c *app.Context) error {
+	role := n.replica.Role()
+	leadership, primary := "Follower", any(nil)
+	if role.Leading {
+		leadership, primary = "Leader", n.id.node
+	}
+	return c.JSON(map[string]any{"details": map[string]any{
+		"acks": map[string]any{},
+		"configs": []any{map[string]any{
+			"idx": 1, "rid": 1,
+			"nodes": map[string]any{string(n.id.node): map[string]any{"address": n.peerAddress()}},
+		}},
+		"current_view": role.View, "leadership_state": leadership, "membership_state": "Active",
+		"primary_id": primary, "reconfiguration_type": "OneTransaction", "ticking": true,
+	}})
+}
+
+func (n *Node) apiMemory(c *app.Context) error {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return c.JSON(map[string]any{
+		"current_allocated_heap_size": m.HeapAlloc, "max_total_heap_size": m.Sys, "peak_allocated_heap_size": m.HeapSys,
+	})
+}
+
+func (n *Node) apiMetrics(c *app.Context) error {
+	interfaces := map[string]any{}
+	active, peak := 0, 0
+	for name, l := range n.rpc {
+		m := l.Metrics()
+		active += int(m.Active)
+		peak += int(m.Peak)
+		interfaces[name] = map[string]any{
+			"active": m.Active, "peak": m.Peak, "soft_cap": m.SoftCap, "hard_cap": m.HardCap,
+			"errors": map[string]any{
+				"parsing": m.Errors.Parsing, "request_payload_too_large": m.Errors.RequestPayloadTooLarge,
+				"request_header_too_large": m.Errors.RequestHeaderTooLarge,
+			},
+		}
+	}
+	return c.JSON(map[string]any{"sessions": map[string]any{"active": active, "peak": peak, "interfaces": interfaces}})
+}
+
+func (n *Node) apiJSMetrics(c *app.Context) error {
+	m, err := n.engine.Metrics(c.Tx())
+	if err != nil {
+		return err
+	}
+	return c.JSON(m)
+}
+
+func (n *Node) apiVersion(c *app.Context) error {
+	return c.JSON(map[string]any{"ccf_version": n.opts.Version, "quickjs_version": n.engine.Version(), "unsafe": false})
+}
+
+func (n *Node) apiReady(open func() bool) app.Handler {
+	return func(c *app.Context) error {
+		c.Status(503)
+		if open() && !n.stopNotice.Load() && *n.state.Load() == statePartOfNetwork {
+			c.Status(204)
+		}
+		return nil
+	}
+}
+
+func (n *Node) apiStrategies(c *app.Context) error { return c.JSON([]any{}) }
+
+func (n *Node) apiJWTMetrics(c *app.Context) error {
+	return c.JSON(map[string]any{"attempts": 0, "successes": 0, "failures": 0})
+}
+
+func (n *Node) apiCreate(*app.Context) error {
+	return synod.Errorf(403, synod.CodeInternalError, "Node is not in initial state.")
+}
+
+func errNodeNotFound() error {
+	return synod.Errorf(404, synod.CodeResourceNotFound, "Node not found")
+}
+
+func errBadStatus(text string) error {
+	return synod.Errorf(400, synod.CodeInvalidQueryParameterValue, "%s", fmt.Sprintf("Query parameter '%s' is not a valid node status", text))
+}

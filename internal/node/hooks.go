@@ -1,0 +1,70 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"synod"
+	"synod/internal/identity"
+	"synod/internal/kv"
+	"synod/internal/tables"
+)
+
+// installHooks ties effects on the process to what is committed. They run on
+// the replica goroutine and must be quick.
+func (n *Node) installHooks() {
+	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
+	n.store.OnCommit(tables.Service, n.onService)
+	n.store.OnLocal(tables.EncryptedLedgerSecrets, n.onNewLedgerSecret)
+}
+
+// onEndorsedCertificate serves this node's certificate once its row is
+// committed. The first one opens governance; a later one is a renewal, and
+// the self-signed certificate follows it.
+func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
+	for _, row := range w.Writes {
+		if synod.NodeID(row.Key) != n.id.node {
+			continue
+		}
+		cert, err := identity.ParseCertPEM(row.Value)
+		if err != nil {
+			n.fail("endorsed certificate", id, err)
+			return
+		}
+		n.id.endorsed.Store(n.served(cert.Raw))
+		if n.govOpen.Swap(true) {
+			days := int(cert.NotAfter.Sub(cert.NotBefore).Hours()+23) / 24
+			if err := n.renewSelfSigned(cert.NotBefore, days); err != nil {
+				n.fail("renew the self-signed certificate", id, err)
+			}
+			return
+		}
+		n.info(context.Background(), "Network TLS connections now accepted", slog.String("tx", id.String()))
+	}
+}
+
+// onService opens the application once the service is open, and follows the
+// service's certificate.
+func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
+	for _, row := range w.Writes {
+		var info tables.ServiceInfo
+		if err := json.Unmarshal(row.Value, &info); err != nil {
+			n.fail("service information", id, err)
+			return
+		}
+		if info.Cert != n.service.cert() {
+			if err := n.service.set(info.Cert); err != nil {
+				n.fail("service certificate", id, err)
+			}
+		}
+		if info.Status == tables.ServiceOpen && !n.appOpen.Swap(true) {
+			n.info(context.Background(), "Service open at seqno "+seqnoText(id.SeqNo))
+			close(n.opened)
+		}
+	}
+}
+
+func (n *Node) fail(what string, id synod.TxID, err error) {
+	n.log.LogAttrs(context.Background(), slog.LevelWarn, what, slog.String("tx", id.String()), slog.String("err", err.Error()))
+}

@@ -1,0 +1,173 @@
+package node
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"synod"
+	"synod/internal/config"
+	"synod/internal/evidence"
+	"synod/internal/identity"
+	"synod/internal/tables"
+)
+
+// identityState is who this node is: keys made at start and never stored.
+type identityState struct {
+	node          synod.NodeID
+	key           *ecdsa.PrivateKey
+	encryptionKey *rsa.PrivateKey
+	encryptionPub string // PEM
+	publicKey     string // PEM
+	csr           string // PEM
+	sans          []string
+
+	self     atomic.Pointer[servedCert] // self-signed
+	endorsed atomic.Pointer[servedCert] // by the service; nil until it commits
+}
+
+// servedCert is a certificate in the two forms that are needed.
+type servedCert struct {
+	pem string
+	tls *tls.Certificate
+}
+
+func (i *identityState) selfSigned() string { return i.self.Load().pem }
+
+func (i *identityState) endorsedPEM() string {
+	if c := i.endorsed.Load(); c != nil {
+		return c.pem
+	}
+	return ""
+}
+
+// serviceState is the service's identity, which every trusted node holds.
+type serviceState struct {
+	key     *ecdsa.PrivateKey
+	current atomic.Pointer[serviceCert]
+}
+
+type serviceCert struct {
+	pem  string
+	cert *x509.Certificate
+}
+
+func (s *serviceState) cert() string { return s.current.Load().pem }
+
+func (s *serviceState) set(pem string) error {
+	cert, err := identity.ParseCertPEM([]byte(pem))
+	if err != nil {
+		return fmt.Errorf("service certificate: %w", err)
+	}
+	s.current.Store(&serviceCert{pem, cert})
+	return nil
+}
+
+// newIdentities makes the node's keys and the new service's.
+func (n *Node) newIdentities(now time.Time) error {
+	curve := identity.Curve(n.cfg.NodeCertificate.CurveID)
+	id := &identityState{sans: n.subjectAltNames()}
+	var err error
+	if id.key, err = identity.NewKey(curve); err != nil {
+		return fmt.Errorf("make the node's key: %w", err)
+	}
+	if id.encryptionKey, id.encryptionPub, err = identity.NewNodeEncryptionKey(); err != nil {
+		return fmt.Errorf("make the node's encryption key: %w", err)
+	}
+	id.node = identity.NodeIDOf(&id.key.PublicKey)
+	if id.publicKey, err = identity.PublicKeyPEM(&id.key.PublicKey); err != nil {
+		return err
+	}
+	if id.csr, err = identity.NewCSR(id.key, n.cfg.NodeCertificate.SubjectName, id.sans); err != nil {
+		return fmt.Errorf("make the node's certificate request: %w", err)
+	}
+	n.id = id
+	if err := n.renewSelfSigned(now, int(n.cfg.NodeCertificate.InitialValidityDays)); err != nil {
+		return err
+	}
+
+	service := &serviceState{}
+	if service.key, err = identity.NewKey(curve); err != nil {
+		return fmt.Errorf("make the service's key: %w", err)
+	}
+	start := n.cfg.Command.Start
+	der, err := identity.SelfSigned(service.key, identity.SelfSignedRequest{
+		Subject: start.ServiceSubjectName, NotBefore: now, Days: int(start.InitialValidityDays),
+	})
+	if err != nil {
+		return fmt.Errorf("make the service's certificate: %w", err)
+	}
+	n.service = service
+	return service.set(identity.CertPEM(der))
+}
+
+// renewSelfSigned makes the self-signed certificate for a period.
+func (n *Node) renewSelfSigned(notBefore time.Time, days int) error {
+	der, err := identity.SelfSigned(n.id.key, identity.SelfSignedRequest{
+		Subject: n.cfg.NodeCertificate.SubjectName, SANs: n.id.sans, NotBefore: notBefore, Days: days,
+	})
+	if err != nil {
+		return fmt.Errorf("make the node's certificate: %w", err)
+	}
+	n.id.self.Store(n.served(der))
+	return nil
+}
+
+func (n *Node) served(der []byte) *servedCert {
+	return &servedCert{pem: identity.CertPEM(der), tls: &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: n.id.key}}
+}
+
+// subjectAltNames are the configured names, or the hosts that clients are
+// told.
+func (n *Node) subjectAltNames() []string {
+	if sans := n.cfg.NodeCertificate.SubjectAltNames; len(sans) > 0 {
+		return sans
+	}
+	var sans []string
+	seen := map[string]bool{}
+	for _, name := range sortedKeys(n.cfg.Network.RPCInterfaces) {
+		itf := n.cfg.Network.RPCInterfaces[name]
+		address := itf.PublishedAddress
+		if address == "" {
+			address = itf.BindAddress
+		}
+		host, _ := tables.SplitAddress(address)
+		if seen[host] {
+			continue
+		}
+		seen[host] = true
+		sans = append(sans, identity.SANOf(host))
+	}
+	return sans
+}
+
+// certificateFor chooses what an interface presents: nil means that there is
+// none yet.
+func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificate {
+	return func() *tls.Certificate {
+		if n.id == nil {
+			return nil
+		}
+		c := n.id.endorsed.Load()
+		if authority == config.AuthorityNode {
+			c = n.id.self.Load()
+		}
+		if c == nil {
+			return nil
+		}
+		return c.tls
+	}
+}
+
+func (n *Node) signer() *evidence.Signer {
+	start := n.cfg.Command.Start
+	return &evidence.Signer{
+		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.id.endorsedPEM,
+		ServiceKey: n.service.key, ServiceKID: identity.ServiceKID(&n.service.key.PublicKey),
+		Issuer: start.COSEIssuer, Subject: start.COSESubject, Now: time.Now,
+	}
+}

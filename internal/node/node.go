@@ -1,0 +1,247 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"synod"
+	"synod/app"
+	"synod/internal/config"
+	"synod/internal/consensus"
+	"synod/internal/evidence"
+	"synod/internal/frontend"
+	"synod/internal/gov"
+	"synod/internal/httpd"
+	"synod/internal/js"
+	"synod/internal/kv"
+	"synod/internal/ledger"
+	"synod/internal/machine"
+	"synod/internal/secrets"
+)
+
+// Options are what a node is made of.
+type Options struct {
+	Config  *config.Config
+	App     *app.App // nil: the JavaScript application that members deploy
+	Logger  *slog.Logger
+	Version string // what /node/version says
+}
+
+// Node is one node of a service.
+type Node struct {
+	opts Options
+	cfg  *config.Config
+	log  *slog.Logger
+
+	id       *identityState
+	service  *serviceState
+	secrets  *secrets.Chain
+	store    *kv.Store
+	tree     *evidence.Tree
+	machine  *machine.Machine
+	ledger   *ledger.Log
+	replica  *consensus.Replica
+	engine   *js.Engine
+	front    *frontend.Server
+	rpc      map[string]*httpd.Listener
+	n2n      net.Listener
+	n2nAddr  string
+	attested attestation
+
+	state      atomic.Pointer[startupState]
+	govOpen    atomic.Bool
+	appOpen    atomic.Bool
+	stopNotice atomic.Bool
+	opened     chan struct{} // closed when the application's front end opens
+}
+
+// startupState is a node's own state (CCF: include/ccf/node_startup_state.h).
+type startupState string
+
+const (
+	stateUninitialized startupState = "Uninitialized"
+	stateInitialized   startupState = "Initialized"
+	statePartOfNetwork startupState = "PartOfNetwork"
+)
+
+func (n *Node) setState(s startupState) { n.state.Store(&s) }
+
+// Start makes a node as its configuration says, up to the point where Run can
+// serve: files are written, listeners bound, identities made. On an error
+// nothing is left listening.
+func Start(opts Options) (*Node, error) {
+	n := &Node{opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{})}
+	n.setState(stateUninitialized)
+	if opts.Config.Command.Type != config.CommandStart {
+		return nil, &Error{Exit: ExitValidation, Err: fmt.Errorf("command.type %s is not available in this version: use Start", opts.Config.Command.Type)}
+	}
+	if err := n.start(); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Run serves until ctx ends, then stops in order and returns nil; or returns
+// the error that ended the node.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	// Sessions end before the replica does, so that nobody who was answered
+	// is left without an order.
+	replicaCtx, stopReplica := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopReplica()
+	group, ctx := errgroup.WithContext(ctx)
+	replicaDone := make(chan error, 1)
+	go func() { replicaDone <- n.replica.Run(replicaCtx) }()
+	group.Go(func() error {
+		select {
+		case err := <-replicaDone:
+			replicaDone <- err
+			if err == nil {
+				err = errors.New("consensus ended")
+			}
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	for name, l := range n.rpc {
+		group.Go(func() error {
+			if err := l.Serve(ctx, n.front); err != nil {
+				return fmt.Errorf("serve interface %s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error { return n.refusePeers(ctx) })
+	err := group.Wait()
+	stopReplica()
+	if rerr := <-replicaDone; err == nil {
+		err = rerr
+	}
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+// close releases what Start took.
+func (n *Node) close() {
+	for _, l := range n.rpc {
+		l.Close()
+	}
+	if n.n2n != nil {
+		n.n2n.Close()
+	}
+	if n.ledger != nil {
+		if err := n.ledger.Close(); err != nil {
+			n.log.LogAttrs(context.Background(), slog.LevelWarn, "close ledger", slog.String("err", err.Error()))
+		}
+	}
+	if n.engine != nil {
+		n.engine.Close()
+	}
+}
+
+// refusePeers accepts and closes node-to-node connections: a service of one
+// node has no peer, and what knocks is either lost or hostile.
+func (n *Node) refusePeers(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { n.n2n.Close() })
+	defer stop()
+	for {
+		conn, err := n.n2n.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			var temporary net.Error
+			if errors.As(err, &temporary) && temporary.Timeout() {
+				continue
+			}
+			return fmt.Errorf("accept on the node-to-node interface: %w", err)
+		}
+		n.log.LogAttrs(ctx, slog.LevelDebug, "closed a node-to-node connection", slog.String("peer", conn.RemoteAddr().String()))
+		conn.Close()
+	}
+}
+
+// Opened is closed once the service is open on this node.
+func (n *Node) Opened() <-chan struct{} { return n.opened }
+
+// SetStopNotice makes the node say that it is about to stop.
+func (n *Node) SetStopNotice() { n.stopNotice.Store(true) }
+
+// Address is the bound address of a client interface, host:port.
+func (n *Node) Address(name string) string {
+	if l := n.rpc[name]; l != nil {
+		return l.Addr().String()
+	}
+	return ""
+}
+
+// ServiceCertificate is the PEM of the service's certificate.
+func (n *Node) ServiceCertificate() string { return n.service.cert() }
+
+// Replica is this node's part in consensus, for metrics and benches.
+func (n *Node) Replica() *consensus.Replica { return n.replica }
+
+func (n *Node) buildFrontend() error {
+	application := n.opts.App
+	if application == nil {
+		application = js.NewApp(n.engine, appHost{n}, n.log)
+	}
+	government := gov.New(gov.Config{Engine: n.engine, Node: govNode{n}, Log: n.log})
+	always := func() bool { return true }
+	accepted := map[string][]*regexp.Regexp{}
+	unsecured := map[string]bool{}
+	for name, itf := range n.cfg.Network.RPCInterfaces {
+		unsecured[name] = itf.Authority == config.AuthorityUnsecured
+		if itf.AcceptAll {
+			continue
+		}
+		for _, text := range itf.AcceptedEndpoints {
+			re, err := config.CompileEndpoint(text)
+			if err != nil {
+				return fmt.Errorf("interface %s: accepted endpoint %q: %w", name, text, err)
+			}
+			accepted[name] = append(accepted[name], re)
+		}
+	}
+	front, err := frontend.New(frontend.Config{
+		Replica: n.replica, Store: n.store, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
+		Receipt: n.receipt, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
+		Mounts: []frontend.Mount{
+			{Prefix: "/app", App: application, Open: n.appOpen.Load},
+			{Prefix: "/gov", App: government, Open: n.govOpen.Load, Audit: true},
+			{Prefix: "/node", App: n.api(), Open: always},
+		},
+	})
+	n.front = front
+	return err
+}
+
+// appHost is what scripts may ask of consensus.
+type appHost struct{ n *Node }
+
+func (h appHost) LastCommitted() synod.TxID                   { return h.n.replica.Committed() }
+func (h appHost) Status(id synod.TxID) synod.TxStatus         { return h.n.replica.Status(id) }
+func (h appHost) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return h.n.replica.ViewOf(seqno) }
+
+// govNode is what governance may ask of the node.
+type govNode struct{ n *Node }
+
+func (g govNode) RootAt(seqno synod.SeqNo) ([32]byte, error) { return g.n.tree.RootAt(seqno) }
+func (g govNode) Committed() synod.TxID                      { return g.n.replica.Committed() }
+func (g govNode) Status(id synod.TxID) synod.TxStatus        { return g.n.replica.Status(id) }
+func (g govNode) Effects(tx app.Tx) *js.Effects              { return g.n.effects(tx) }
+func (g govNode) OnMemberActive(tx app.Tx, id synod.MemberID) error {
+	return g.n.memberActive(tx, id)
+}

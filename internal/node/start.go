@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"synod/internal/config"
+	"synod/internal/consensus"
+	"synod/internal/evidence"
+	"synod/internal/httpd"
+	"synod/internal/js"
+	"synod/internal/kv"
+	"synod/internal/ledger"
+	"synod/internal/machine"
+	"synod/internal/secrets"
+)
+
+// Exit codes of a node that could not start (CCF: src/host/run.cpp).
+const (
+	ExitPIDFile    = 103 // the PID file is there already
+	ExitValidation = 105 // configuration or directories that cannot be used
+)
+
+// Error is a failure to start, with the exit code that says so.
+type Error struct {
+	Exit int
+	Err  error
+}
+
+// Error returns the cause's text.
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// start does what leads up to serving. The order of its effects on files is
+// what CCF's test infrastructure waits for: PID file, address files,
+// attestation files, certificates.
+func (n *Node) start() error {
+	if err := n.checkStart(); err != nil {
+		return err
+	}
+	if err := n.writePID(); err != nil {
+		return err
+	}
+	if err := n.bind(); err != nil {
+		return err
+	}
+	if err := n.writeAddresses(); err != nil {
+		return err
+	}
+	if err := n.openLedger(); err != nil {
+		return err
+	}
+	if err := n.newIdentities(time.Now()); err != nil {
+		return err
+	}
+	if err := n.attest(); err != nil {
+		return err
+	}
+	n.setState(stateInitialized)
+	if err := n.build(); err != nil {
+		return err
+	}
+	return n.writeCertificates()
+}
+
+// checkStart refuses a start that would fail later or overwrite something.
+func (n *Node) checkStart() error {
+	if _, err := n.cfg.Command.Start.RecoveryThreshold(); err != nil {
+		return &Error{ExitValidation, err}
+	}
+	if _, err := os.Lstat(n.cfg.OutputFiles.PIDFile); err == nil {
+		return &Error{ExitPIDFile, fmt.Errorf("PID file %s already exists. Exiting.", n.cfg.OutputFiles.PIDFile)} //nolint:staticcheck // CCF's text, compared by its suites
+	}
+	return nil
+}
+
+func (n *Node) openLedger() error {
+	dir := n.cfg.Ledger.Directory
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("read ledger directory: %w", err)
+	case len(entries) > 0:
+		return &Error{ExitValidation, fmt.Errorf("On start, ledger directory should not exist or be empty (%s)", dir)} //nolint:staticcheck // CCF's text, compared by its suites
+	}
+	n.ledger, err = ledger.Open(ledger.Config{
+		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log,
+	})
+	return err
+}
+
+// bind opens every listener; requests wait until Run.
+func (n *Node) bind() error {
+	var err error
+	if n.n2n, err = net.Listen("tcp", n.cfg.Network.NodeToNode.BindAddress); err != nil {
+		return fmt.Errorf("bind the node-to-node interface: %w", err)
+	}
+	n.n2nAddr = n.n2n.Addr().String()
+	n.rpc = map[string]*httpd.Listener{}
+	for name, itf := range n.cfg.Network.RPCInterfaces {
+		l, err := httpd.Listen(httpd.Interface{
+			Name: name, BindAddress: itf.BindAddress, AppProtocol: itf.AppProtocol,
+			MaxBody: itf.HTTP.BodySizeMax, MaxHeader: itf.HTTP.HeaderSizeMax, MaxHeaders: int(itf.HTTP.HeadersCountMax),
+			SoftCap: int(itf.SessionsSoft), HardCap: int(itf.SessionsHard),
+			Unsecured: itf.Authority == config.AuthorityUnsecured,
+			HTTP2: httpd.HTTP2{
+				MaxStreams: uint32(itf.HTTP.StreamsMax), InitialWindow: int32(itf.HTTP.InitialWindowSize), MaxFrame: uint32(itf.HTTP.FrameSizeMax),
+			},
+			IdleTimeout:    n.cfg.IdleConnectionTimeout,
+			GetCertificate: n.certificateFor(itf.Authority),
+			Log:            n.log,
+		})
+		if err != nil {
+			return fmt.Errorf("bind interface %s: %w", name, err)
+		}
+		n.rpc[name] = l
+	}
+	return nil
+}
+
+// build wires the parts of a node that starts a new service.
+func (n *Node) build() error {
+	engine, err := js.NewEngine(js.Config{Log: n.log})
+	if err != nil {
+		return fmt.Errorf("start the JavaScript engine: %w", err)
+	}
+	n.engine = engine
+	secret, err := secrets.NewSecret()
+	if err != nil {
+		return err
+	}
+	n.secrets = secrets.NewChain()
+	n.secrets.Set(1, secret)
+	n.store = kv.New()
+	n.tree = evidence.NewTree()
+	n.machine = machine.New(n.store, n.tree, n.secrets, uint64(n.cfg.Ledger.ChunkSize))
+	n.installHooks()
+	n.replica, err = consensus.New(consensus.Config{
+		ID: 1, Log: n.ledger, Machine: n.machine, Signer: n.signer(), Create: n.create,
+		ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
+		SignatureTxCount: int(n.cfg.LedgerSignatures.TxCount), SignatureDelay: n.cfg.LedgerSignatures.Delay,
+		Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	return n.buildFrontend()
+}
+
+func (n *Node) info(ctx context.Context, msg string, attrs ...slog.Attr) {
+	n.log.LogAttrs(ctx, slog.LevelInfo, msg, attrs...)
+}
