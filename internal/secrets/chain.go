@@ -1,72 +1,138 @@
 package secrets
 
 import (
+	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"synod"
 )
 
-// Chain is every ledger secret that a node knows, by the first seqno that it
-// seals.
-type Chain struct {
-	mu    sync.RWMutex
-	links []link // guarded by mu, ascending
+// ErrNoSecret says that no secret is known for a seqno.
+var ErrNoSecret = errors.New("no ledger secret is known")
+
+// Entry is one secret of a chain.
+type Entry struct {
+	From   synod.SeqNo // first seqno that it seals
+	Secret *Secret
+
+	// StoredAt is the seqno of the write to historical_encrypted_ledger_secret
+	// that was made when the secret came into service: there its predecessor
+	// is encrypted with it. 0 if unknown or none.
+	StoredAt synod.SeqNo
 }
 
-type link struct {
-	from   synod.SeqNo
-	secret *Secret
+// Chain is every ledger secret that a node knows, by the first seqno that it
+// seals. Readers never wait; it may be used from several goroutines.
+type Chain struct {
+	mu      sync.Mutex // serialises changes
+	entries atomic.Pointer[[]Entry]
 }
 
 // NewChain returns an empty chain.
-func NewChain() *Chain { return &Chain{} }
-
-// Set takes a secret into use from a seqno on, replacing one for that seqno.
-func (c *Chain) Set(from synod.SeqNo, s *Secret) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i := sort.Search(len(c.links), func(i int) bool { return c.links[i].from >= from })
-	if i < len(c.links) && c.links[i].from == from {
-		c.links[i].secret = s
-		return
-	}
-	c.links = append(c.links, link{})
-	copy(c.links[i+1:], c.links[i:])
-	c.links[i] = link{from, s}
+func NewChain() *Chain {
+	c := &Chain{}
+	c.entries.Store(&[]Entry{})
+	return c
 }
 
-// At returns the secret that seals the entry at seqno.
+// Set takes a secret into use from a seqno on, replacing one for that seqno.
+func (c *Chain) Set(from synod.SeqNo, s *Secret) { c.Add(Entry{From: from, Secret: s}) }
+
+// Add is Set with all that is known of a secret.
+func (c *Chain) Add(e Entry) {
+	c.change(func(entries []Entry) []Entry {
+		i, found := slices.BinarySearchFunc(entries, e.From, func(e Entry, from synod.SeqNo) int {
+			switch {
+			case e.From < from:
+				return -1
+			case e.From > from:
+				return 1
+			}
+			return 0
+		})
+		if found {
+			entries[i] = e
+			return entries
+		}
+		return slices.Insert(entries, i, e)
+	})
+}
+
+// change replaces the entries by what edit makes of a copy.
+func (c *Chain) change(edit func([]Entry) []Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := edit(slices.Clone(*c.entries.Load()))
+	c.entries.Store(&next)
+}
+
+// At returns the secret that seals the entry at seqno. The error wraps
+// ErrNoSecret.
 func (c *Chain) At(seqno synod.SeqNo) (*Secret, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := len(c.links) - 1; i >= 0; i-- {
-		if c.links[i].from <= seqno {
-			return c.links[i].secret, nil
+	entries := *c.entries.Load()
+	for i := len(entries) - 1; i >= 0; i-- {
+		if entries[i].From <= seqno {
+			return entries[i].Secret, nil
 		}
 	}
-	return nil, fmt.Errorf("no ledger secret is known for seqno %d", seqno)
+	return nil, fmt.Errorf("%w for seqno %d", ErrNoSecret, seqno)
 }
 
 // Latest returns the newest secret and the first seqno that it seals; nil if
 // the chain is empty.
 func (c *Chain) Latest() (synod.SeqNo, *Secret) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if len(c.links) == 0 {
+	entries := *c.entries.Load()
+	if len(entries) == 0 {
 		return 0, nil
 	}
-	l := c.links[len(c.links)-1]
-	return l.from, l.secret
+	e := entries[len(entries)-1]
+	return e.From, e.Secret
 }
+
+// All returns the entries in ascending order. The slice is the caller's.
+func (c *Chain) All() []Entry { return slices.Clone(*c.entries.Load()) }
 
 // Truncate forgets the secrets that first seal an entry after the one that
 // follows seqno: the entries that made them are undone.
 func (c *Chain) Truncate(seqno synod.SeqNo) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for n := len(c.links); n > 0 && c.links[n-1].from > seqno+1; n = len(c.links) {
-		c.links = c.links[:n-1]
+	entries := *c.entries.Load()
+	if len(entries) == 0 || entries[len(entries)-1].From <= seqno+1 {
+		return
 	}
+	c.change(func(entries []Entry) []Entry {
+		return slices.DeleteFunc(entries, func(e Entry) bool { return e.From > seqno+1 })
+	})
+}
+
+// Seal encrypts the private domain of the entry at id, or of the snapshot at
+// its seqno, where it stands, with the secret for that seqno: SealInPlace.
+// aad is the public domain without its length. The error wraps ErrNoSecret.
+func (c *Chain) Seal(id synod.TxID, snapshot bool, text, aad []byte) (iv [IVSize]byte, tag [TagSize]byte, err error) {
+	s, err := c.At(id.SeqNo)
+	if err != nil {
+		return iv, tag, err
+	}
+	iv = IV(id, snapshot)
+	return iv, s.SealInPlace(iv, text, aad), nil
+}
+
+// Open decrypts a private domain that Seal encrypted. The error wraps
+// ErrNoSecret or ErrAuthentication; a view that no IV can hold does not
+// authenticate.
+func (c *Chain) Open(id synod.TxID, snapshot bool, tag [TagSize]byte, ciphertext, aad []byte) ([]byte, error) {
+	s, err := c.At(id.SeqNo)
+	if err != nil {
+		return nil, err
+	}
+	if id.View > viewMax {
+		return nil, ErrAuthentication
+	}
+	text, err := s.Open(IV(id, snapshot), tag, ciphertext, aad)
+	if err != nil {
+		return nil, fmt.Errorf("private domain at %s: %w", id, err)
+	}
+	return text, nil
 }

@@ -3,14 +3,12 @@ package secrets
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -24,26 +22,28 @@ const (
 	IVSize  = 12
 )
 
-// commitLabel is what the commit secret is derived with: the first 8 bytes of
-// the label in CCF's source, whose length is taken wrongly there
-// (CCF: src/node/ledger_secret.h).
-const commitLabel = "Commit S"
-
 // snapshotBit marks the IV of a snapshot, in its last byte.
 const snapshotBit = 0x80
 
 // viewMax is the largest view that an IV can hold.
 const viewMax = 1<<31 - 1
 
+// redacted is all that a secret ever prints.
+const redacted = "[redacted]"
+
 // ErrAuthentication says that sealed bytes were changed, or sealed with
 // another secret.
 var ErrAuthentication = errors.New("sealed data does not authenticate")
 
-// Secret is one ledger secret (CCF: src/node/ledger_secret.h).
+// Secret is one ledger secret (CCF: src/node/ledger_secret.h). It may be used
+// from several goroutines.
 type Secret struct {
 	raw  [Size]byte
 	aead cipher.AEAD
-	macs sync.Pool // of hash.Hash keyed with the commit secret
+	mac  macKey // keyed with the commit secret
+
+	// ivs recycles *[IVSize]byte: what is passed to aead escapes to the heap.
+	ivs sync.Pool
 }
 
 // NewSecret makes a random secret.
@@ -66,43 +66,32 @@ func SecretFrom(raw [Size]byte) *Secret {
 		panic(err) // the block size is right
 	}
 	s := &Secret{raw: raw, aead: aead}
-	mac := hmac.New(sha256.New, raw[:])
-	mac.Write([]byte(commitLabel))
-	commitSecret := mac.Sum(nil)
-	s.macs.New = func() any { return hmac.New(sha256.New, commitSecret) }
+	s.ivs.New = func() any { return new([IVSize]byte) }
+	base := newMACKey(raw)
+	s.mac = newMACKey(base.sum([]byte(commitLabel)))
 	return s
 }
 
 // Bytes are the raw bytes.
 func (s *Secret) Bytes() [Size]byte { return s.raw }
 
-// String hides the secret.
-func (s *Secret) String() string { return "[redacted]" }
-
-// GoString hides the secret.
-func (s *Secret) GoString() string { return "[redacted]" }
-
-// LogValue hides the secret.
-func (s *Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
-
-// CommitEvidence appends the commit evidence of a transaction:
-// ce:<view>.<seqno>:<hex nonce> (CCF: src/kv/committable_tx.h).
-func (s *Secret) CommitEvidence(dst []byte, id synod.TxID) []byte {
-	mac := s.macs.Get().(hash.Hash)
-	mac.Reset()
-	dst = append(dst, "ce:"...)
-	from := len(dst)
-	dst = id.AppendTo(dst)
-	mac.Write(dst[from:])
-	var nonce [sha256.Size]byte
-	mac.Sum(nonce[:0])
-	s.macs.Put(mac)
-	dst = append(dst, ':')
-	return hex.AppendEncode(dst, nonce[:])
+// Equal says, in constant time, whether both are the same secret.
+func (s *Secret) Equal(other *Secret) bool {
+	return subtle.ConstantTimeCompare(s.raw[:], other.raw[:]) == 1
 }
 
+// Format hides the secret from every verb of package fmt.
+func (s *Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue hides the secret.
+func (s *Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the secret, and so does its JSON.
+func (s *Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
 // IV is the initialisation vector of the entry at id, or of the snapshot at
-// its seqno (CCF: src/node/encryptor.h). The view must fit 31 bits.
+// its seqno (CCF: src/node/encryptor.h): u64 seqno ‖ u32 view, little-endian;
+// for a snapshot view 0 and the top bit. The view must fit 31 bits.
 func IV(id synod.TxID, snapshot bool) [IVSize]byte {
 	if id.View > viewMax {
 		panic(fmt.Sprintf("secrets: view %d does not fit an IV", id.View))
@@ -118,9 +107,14 @@ func IV(id synod.TxID, snapshot bool) [IVSize]byte {
 }
 
 // SealInPlace encrypts text where it stands and returns its tag. text must
-// have TagSize bytes of spare capacity, which are overwritten.
+// have TagSize bytes of spare capacity, which are overwritten; it then does
+// not allocate. An iv must never be used twice with one secret.
 func (s *Secret) SealInPlace(iv [IVSize]byte, text, aad []byte) (tag [TagSize]byte) {
-	sealed := s.aead.Seal(text[:0], iv[:], text, aad)
+	nonce := s.ivs.Get().(*[IVSize]byte)
+	*nonce = iv
+	sealed := s.aead.Seal(text[:0], nonce[:], text, aad)
+	s.ivs.Put(nonce)
+	copy(text, sealed[:len(text)]) // the same place, unless capacity lacked
 	copy(tag[:], sealed[len(text):])
 	return tag
 }
@@ -129,7 +123,10 @@ func (s *Secret) SealInPlace(iv [IVSize]byte, text, aad []byte) (tag [TagSize]by
 func (s *Secret) Open(iv [IVSize]byte, tag [TagSize]byte, ciphertext, aad []byte) ([]byte, error) {
 	joined := make([]byte, 0, len(ciphertext)+TagSize)
 	joined = append(append(joined, ciphertext...), tag[:]...)
-	text, err := s.aead.Open(joined[:0], iv[:], joined, aad)
+	nonce := s.ivs.Get().(*[IVSize]byte)
+	*nonce = iv
+	text, err := s.aead.Open(joined[:0], nonce[:], joined, aad)
+	s.ivs.Put(nonce)
 	if err != nil {
 		return nil, ErrAuthentication
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"slices"
 )
 
 // The field and layout of shares (CCF: src/crypto/sharing.h).
@@ -36,11 +38,14 @@ func (s Share) Bytes() []byte {
 	return b
 }
 
-// String hides the share.
-func (s Share) String() string { return "[redacted]" }
+// Format hides the share from every verb of package fmt.
+func (s Share) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue hides the share.
-func (s Share) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+func (s Share) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the share, and so does its JSON.
+func (s Share) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // IsFull says whether the share is the whole key.
 func (s Share) IsFull() bool { return s.x == 0 }
@@ -64,6 +69,11 @@ type WrappingKey struct {
 	Full   Share
 	Shares []Share // x = 1, 2, …
 	secret *Secret
+
+	// wrapped and box are the secret that was wrapped and the result: with an
+	// IV of zeros the key must not encrypt anything else.
+	wrapped *Secret
+	box     []byte
 }
 
 // NewWrappingKey makes a key that any threshold of count shares rebuild, for
@@ -126,11 +136,23 @@ func wrappingSecret(full Share) (*Secret, error) {
 	return SecretFrom([Size]byte(key)), nil
 }
 
-// Wrap encrypts a ledger secret as tag, IV of zeros and ciphertext: the key is
-// used once.
+// Wrap encrypts a ledger secret as tag, IV of zeros and ciphertext. The key
+// can be used for one secret only: it panics when given another.
 func (w *WrappingKey) Wrap(s *Secret) []byte {
-	return wrapWith(w.secret, [IVSize]byte{}, s)
+	switch {
+	case w.wrapped == nil:
+		w.wrapped, w.box = s, w.secret.encrypt([IVSize]byte{}, s.raw[:])
+	case !w.wrapped.Equal(s):
+		panic("secrets: a wrapping key is used for a second secret")
+	}
+	return slices.Clone(w.box)
 }
+
+// Format hides the key from every verb of package fmt.
+func (w *WrappingKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue hides the key.
+func (w *WrappingKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Combine rebuilds the full share from at least threshold shares, or from one
 // that is full; further shares are ignored. The error wraps ErrShares.

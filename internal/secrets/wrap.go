@@ -10,33 +10,48 @@ import (
 	"fmt"
 )
 
-// Wrap encrypts another secret with this one: tag, random IV, ciphertext
-// (CCF: src/crypto/symmetric_key.cpp, GcmCipher).
-func (s *Secret) Wrap(other *Secret) ([]byte, error) {
-	var iv [IVSize]byte
-	if _, err := rand.Read(iv[:]); err != nil {
-		return nil, fmt.Errorf("wrap a ledger secret: %w", err)
-	}
-	return wrapWith(s, iv, other), nil
-}
-
-func wrapWith(key *Secret, iv [IVSize]byte, s *Secret) []byte {
-	text := make([]byte, Size, Size+TagSize)
-	copy(text, s.raw[:])
-	tag := key.SealInPlace(iv, text, nil)
-	return append(append(tag[:], iv[:]...), text...)
-}
+// Wrap encrypts another secret with this one, as Encrypt does.
+func (s *Secret) Wrap(other *Secret) ([]byte, error) { return s.Encrypt(other.raw[:]) }
 
 // Unwrap is the inverse of Wrap. The error wraps ErrAuthentication.
 func (s *Secret) Unwrap(wrapped []byte) (*Secret, error) {
-	if len(wrapped) != TagSize+IVSize+Size {
-		return nil, fmt.Errorf("%w: a wrapped secret of %d bytes", ErrAuthentication, len(wrapped))
-	}
-	text, err := s.Open([IVSize]byte(wrapped[TagSize:]), [TagSize]byte(wrapped), wrapped[TagSize+IVSize:], nil)
+	text, err := s.Decrypt(wrapped)
 	if err != nil {
 		return nil, err
 	}
+	if len(text) != Size {
+		return nil, fmt.Errorf("%w: a secret of %d bytes", ErrAuthentication, len(text))
+	}
 	return SecretFrom([Size]byte(text)), nil
+}
+
+// Encrypt seals text, say a submitted share, as tag ‖ random IV ‖ ciphertext,
+// 28 bytes longer than text (CCF: src/crypto/symmetric_key.cpp, GcmCipher).
+func (s *Secret) Encrypt(text []byte) ([]byte, error) {
+	var iv [IVSize]byte
+	if _, err := rand.Read(iv[:]); err != nil {
+		return nil, fmt.Errorf("make an IV: %w", err)
+	}
+	return s.encrypt(iv, text), nil
+}
+
+func (s *Secret) encrypt(iv [IVSize]byte, text []byte) []byte {
+	const header = TagSize + IVSize
+	out := make([]byte, header+len(text), header+len(text)+TagSize)
+	copy(out[TagSize:], iv[:])
+	copy(out[header:], text)
+	tag := s.SealInPlace(iv, out[header:], nil)
+	copy(out, tag[:])
+	return out
+}
+
+// Decrypt is the inverse of Encrypt. The error wraps ErrAuthentication.
+func (s *Secret) Decrypt(sealed []byte) ([]byte, error) {
+	const header = TagSize + IVSize
+	if len(sealed) < header {
+		return nil, fmt.Errorf("%w: %d bytes", ErrAuthentication, len(sealed))
+	}
+	return s.Open([IVSize]byte(sealed[TagSize:header]), [TagSize]byte(sealed), sealed[header:], nil)
 }
 
 // EncryptToMember encrypts to an RSA public key in PEM: OAEP with SHA-256 and
