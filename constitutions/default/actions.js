@@ -688,7 +688,11 @@ const actions = new Map(
     },
 
     set_snp_minimum_tcb_version_hex: {
-      check: wants({ cpuid: kind.cpuid, tcb_version: kind.hex(16, true) }),
+      check: wants({ cpuid: kind.cpuid, tcb_version: kind.hex(16, true) }, () => {
+        if (typeof ccf.tcbHexToPolicy !== "function") {
+          throw new Error("this node cannot read versions in hex: propose the numbers with set_snp_minimum_tcb_version");
+        }
+      }),
       run(args, proposalId) {
         row.put("nodes.snp.tcb_versions", ccf.tcbHexToPolicy(args.cpuid, args.tcb_version), args.cpuid);
         dropOtherProposals(proposalId);

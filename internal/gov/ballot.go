@@ -45,7 +45,7 @@ func (g *gov) submitBallot(c *app.Context) error {
 	if err := recordHistory(c); err != nil {
 		return err
 	}
-	if err := g.resolve(c, p, constitution); err != nil {
+	if err := g.resolve(c, p, constitution, member); err != nil {
 		return err
 	}
 	return c.JSON(p.response())

@@ -43,7 +43,7 @@ func (g *gov) createProposal(c *app.Context) error {
 	if err := checkReplay(tx, caller.COSE.CreatedAt, digest, id); err != nil {
 		return err
 	}
-	if err := g.resolve(c, p, constitution); err != nil {
+	if err := g.resolve(c, p, constitution, ""); err != nil {
 		return err
 	}
 	return c.JSON(p.response())

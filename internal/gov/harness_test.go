@@ -128,8 +128,14 @@ func (l *log) count(text string) int {
 // newService is an open service under a constitution, without members.
 func newService(t testing.TB, constitution string) *service {
 	t.Helper()
+	return newServiceAt(t, constitution, time.Now)
+}
+
+// newServiceAt is newService with the clock of its scripts.
+func newServiceAt(t testing.TB, constitution string, clock func() time.Time) *service {
+	t.Helper()
 	l := &log{}
-	engine, err := js.NewEngine(js.Config{Log: slog.New(l)})
+	engine, err := js.NewEngine(js.Config{Log: slog.New(l), Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,10 @@ type vote struct {
 // accepts, carries the proposal out. The new state is in p.info and in the
 // transaction. A constitution that fails is a 500 that drops all of it
 // (CCF: src/node/gov/handlers/proposals.h, resolve_proposal).
-func (g *gov) resolve(c *app.Context, p *proposal, constitution script) error {
-	votes, failures, err := g.count(c, p)
+//
+// fresh is the member whose ballot has just come in, "" for none.
+func (g *gov) resolve(c *app.Context, p *proposal, constitution script, fresh synod.MemberID) error {
+	votes, failures, err := g.count(c, p, fresh)
 	if err != nil {
 		return err
 	}
@@ -61,8 +63,10 @@ func (g *gov) resolve(c *app.Context, p *proposal, constitution script) error {
 }
 
 // count runs the ballots in the order of their members. A ballot that throws
-// is no vote.
-func (g *gov) count(c *app.Context, p *proposal) ([]vote, map[synod.MemberID]tables.Failure, error) {
+// is no vote. One that is no module with a vote is refused, so that its member
+// can send another, but only when it comes in: an earlier ballot that no longer
+// loads must not keep every other one out.
+func (g *gov) count(c *app.Context, p *proposal, fresh synod.MemberID) ([]vote, map[synod.MemberID]tables.Failure, error) {
 	votes, failures := []vote{}, map[synod.MemberID]tables.Failure{}
 	for _, member := range sortedKeys(p.info.Ballots) {
 		s := ballotScript(p.id, member, p.info.Ballots[member])
@@ -70,6 +74,8 @@ func (g *gov) count(c *app.Context, p *proposal) ([]vote, map[synod.MemberID]tab
 		switch {
 		case err != nil:
 			return nil, nil, internal("Failed to execute ballot of %s: %s", member, err)
+		case failure != nil && member == fresh && doesNotLoad(failure):
+			return nil, nil, synod.Errorf(400, synod.CodeInvalidInput, "Ballot cannot be evaluated: %s", failure.Reason)
 		case failure != nil:
 			failures[member] = *failure
 		default:

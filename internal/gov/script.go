@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"synod"
@@ -64,6 +65,13 @@ func (g *gov) call(c *app.Context, s script, function string, access js.Access, 
 	default:
 		return value, nil, nil
 	}
+}
+
+// doesNotLoad says whether a failure is that of a text which is no module
+// with the function called, in the engine's words.
+func doesNotLoad(f *tables.Failure) bool {
+	return f.Trace == "" &&
+		(strings.HasPrefix(f.Reason, "Failed to compile ") || strings.HasPrefix(f.Reason, "Failed to find export "))
 }
 
 // limits are the service's runtime options where they allow more than the
