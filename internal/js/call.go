@@ -49,6 +49,14 @@ const (
 	watchdogGrace = time.Second
 )
 
+// loadLimits hold while modules are loaded and evaluated, which CCF does not
+// limit at all.
+func loadLimits() Limits {
+	l := DefaultLimits()
+	l.HeapBytes = loadHeap
+	return l
+}
+
 // limited runs f under c's limits, which are set when it begins and lifted
 // when it ends. used is what the heap holds already and counts.
 func (v *vm) limited(c *call, used int64, f func() error) error {

@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"synod/app"
 )
 
 // Engine runs scripts. It may be used from several goroutines.
@@ -131,7 +129,3 @@ func (r *randomness) read(b []byte) {
 	clear(from[:len(b)])
 	r.n -= len(b)
 }
-
-// NewApp returns the application "js", which serves the bundle that is in
-// the tables.
-func NewApp(e *Engine, host AppHost, log *slog.Logger) *app.App { return app.New("js") }

@@ -33,7 +33,7 @@ func TestCallGov(t *testing.T) {
 				{name: "throws", source: "export function f() {\n  throw new Error('boom: ' + 42) }", reason: "Error: boom: 42", trace: "    at f (m.js:2)\n"},
 				{name: "throws an object", source: "export function f() { throw {a: 1} }", reason: `{"a":1}`},
 				{name: "throws text", source: "export function f() { throw 'x' }", reason: `x`},
-				{name: "native frame", source: "export function f() { JSON.parse('{') }", reason: "SyntaxError: ", trace: "    at parse (native)\n"},
+				{name: "native frame", source: "export function f() { JSON.parse('{') }", reason: "SyntaxError: ", trace: "    at <input>:1\n    at parse (native)\n    at f (m.js:1)\n"},
 				{name: "recursion", source: "export function f() { f() }", reason: reasonStackOverflow},
 				{name: "memory", source: "export function f() { const a = []; for (;;) a.push(new Array(1000).fill(1)) }", reason: reasonOutOfMemory},
 				{name: "missing", source: "export function g() { }", reason: "Failed to find export 'f' in module 'm.js'"},

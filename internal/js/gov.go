@@ -41,6 +41,7 @@ func (g *govCache) put(key [32]byte, p *program) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.entries) == govCacheSize {
+		g.entries[govCacheSize-1].program.drop()
 		g.entries = g.entries[:govCacheSize-1]
 	}
 	g.entries = append([]govEntry{{key, p}}, g.entries...)
@@ -49,6 +50,9 @@ func (g *govCache) put(key [32]byte, p *program) {
 func (g *govCache) clear() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for _, e := range g.entries {
+		e.program.drop()
+	}
 	g.entries = nil
 }
 
@@ -110,7 +114,7 @@ func asException(err error) error {
 	case errors.As(err, &l):
 		return &Exception{Reason: l.message}
 	case errors.As(err, &t):
-		return &Exception{Reason: "InternalError: " + t.Error()}
+		return t.exception()
 	default:
 		return err
 	}
@@ -168,14 +172,14 @@ func (e *Engine) compileAlone(kind realmKind, name, source string) (*program, er
 	}
 	p := &program{entry: name}
 	c := &call{limits: DefaultLimits(), access: GovReadOnly}
-	v.call = c
+	v.call, v.modules = c, &loader{}
 	err = v.protect(func() error {
 		return v.limited(c, 0, func() (err error) {
 			p.module, err = v.compileSource(name, source)
 			return err
 		})
 	})
-	v.call = nil
+	v.call, v.modules = nil, nil
 	var broken *loadError
 	switch {
 	case errors.As(err, &broken):

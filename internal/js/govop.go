@@ -276,7 +276,8 @@ func (e *Engine) refreshBytecode(c *call) error {
 		return true
 	})
 	sub := &call{ctx: c.ctx, limits: c.limits, access: c.access}
-	v.call = sub
+	// Imports are not followed here: each module is compiled by itself.
+	v.call, v.modules = sub, &loader{find: func([]byte) ([]byte, bool) { return []byte{}, true }}
 	err = v.protect(func() error {
 		return v.limited(sub, 0, func() error {
 			for _, m := range modules {

@@ -52,7 +52,6 @@ type guest interface {
 
 	Eval(ctx, input, n, filename, flags int32) value
 	EvalFunction(ctx int32, fn value) value
-	ResolveModule(ctx int32, module value) int32
 	ModuleNamespace(ctx, module int32) value
 	GetProperty(ctx int32, obj value, atom int32) value
 	HasProperty(ctx int32, obj value, atom int32) int32

@@ -73,9 +73,6 @@ func (t *translated) Eval(ctx, input, n, filename, flags int32) value {
 	return t.m.XJS_Eval(ctx, input, n, filename, flags)
 }
 func (t *translated) EvalFunction(ctx int32, fn value) value { return t.m.XJS_EvalFunction(ctx, fn) }
-func (t *translated) ResolveModule(ctx int32, module value) int32 {
-	return t.m.XJS_ResolveModule(ctx, module)
-}
 func (t *translated) ModuleNamespace(ctx, module int32) value {
 	return t.m.XJS_GetModuleNamespace(ctx, module)
 }

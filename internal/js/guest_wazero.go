@@ -201,9 +201,6 @@ func (i *interpreted) Eval(ctx, input, n, filename, flags int32) value {
 func (i *interpreted) EvalFunction(ctx int32, fn value) value {
 	return value(i.call(fnEvalFunction, u(ctx), u(fn)))
 }
-func (i *interpreted) ResolveModule(ctx int32, module value) int32 {
-	return int32(uint32(i.call(fnResolveModule, u(ctx), u(module))))
-}
 func (i *interpreted) ModuleNamespace(ctx, module int32) value {
 	return value(i.call(fnModuleNamespace, u(ctx), u(module)))
 }
@@ -300,7 +297,6 @@ const (
 	fnJSONStringify
 	fnEval
 	fnEvalFunction
-	fnResolveModule
 	fnModuleNamespace
 	fnGetProperty
 	fnHasProperty
@@ -358,7 +354,6 @@ var exportNames = [fnCount]string{
 	fnJSONStringify:       "JS_JSONStringify",
 	fnEval:                "JS_Eval",
 	fnEvalFunction:        "JS_EvalFunction",
-	fnResolveModule:       "JS_ResolveModule",
 	fnModuleNamespace:     "JS_GetModuleNamespace",
 	fnGetProperty:         "JS_GetProperty",
 	fnHasProperty:         "JS_HasProperty",

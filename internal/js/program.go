@@ -2,6 +2,7 @@ package js
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -14,7 +15,7 @@ import (
 // none. The slice is the store's own, so that an equal address means equal
 // content.
 type dependency struct {
-	name   string
+	name   []byte
 	source []byte
 }
 
@@ -27,7 +28,7 @@ func (d *dependency) same(source []byte, ok bool) bool {
 }
 
 // sources finds modules by their names with a leading slash.
-type sources func(name string) ([]byte, bool)
+type sources func(name []byte) ([]byte, bool)
 
 // program is a module with all that it imports, loaded and ready to call.
 //
@@ -47,8 +48,9 @@ type program struct {
 	failed error
 
 	mu      sync.Mutex
-	idle    []*vm // guarded by mu
-	exports map[string]value
+	idle    []*vm            // guarded by mu
+	dropped bool             // guarded by mu: no more calls come
+	exports map[string]value // guarded by mu; functions by name, in the snapshot
 }
 
 // loadError is a failure of a program that does not depend on the call.
@@ -75,8 +77,9 @@ func resolve(importer, specifier string) string {
 
 // loader answers the engine's imports.
 type loader struct {
-	find sources // nil: no imports (governance)
-	deps []dependency
+	find  sources // nil: no imports (governance)
+	deps  []dependency
+	asked bool // an import was looked for
 }
 
 func (v *vm) hostModuleNormalize(base, name int32) int32 {
@@ -88,8 +91,11 @@ func (v *vm) hostModuleLoad(name, outLen int32) int32 {
 	module := cString(v.g.Memory(), name)
 	var source []byte
 	var ok bool
-	if v.modules != nil && v.modules.find != nil {
-		source, ok = v.modules.lookup(module)
+	if v.modules != nil {
+		v.modules.asked = true
+		if v.modules.find != nil {
+			source, ok = v.modules.lookup(module)
+		}
 	}
 	if !ok {
 		v.throw(referenceError, "could not load module '%s'", module)
@@ -102,8 +108,8 @@ func (v *vm) hostModuleLoad(name, outLen int32) int32 {
 
 // lookup finds a module and notes that the program depends on it.
 func (l *loader) lookup(name string) ([]byte, bool) {
-	source, ok := l.find(name)
-	d := dependency{name: name}
+	d := dependency{name: []byte(name)}
+	source, ok := l.find(d.name)
 	if ok {
 		d.source = source
 		if source == nil {
@@ -125,15 +131,15 @@ func cString(mem []byte, at int32) string {
 // newProgram loads a module. The error is for what has nothing to do with
 // the program; see program.failed for the rest. A top level that is stopped
 // by the time limit makes an *Exception.
-func (e *Engine) newProgram(kind realmKind, entry string, find sources) (*program, error) {
-	p, err := e.buildProgram(kind, entry, find, true)
+func (e *Engine) newProgram(ctx context.Context, kind realmKind, entry string, find sources) (*program, error) {
+	p, err := e.buildProgram(ctx, kind, entry, find, true)
 	if errors.Is(err, errImpure) {
-		p, err = e.buildProgram(kind, entry, find, false)
+		p, err = e.buildProgram(ctx, kind, entry, find, false)
 	}
 	return p, err
 }
 
-func (e *Engine) buildProgram(kind realmKind, entry string, find sources, evaluate bool) (*program, error) {
+func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string, find sources, evaluate bool) (*program, error) {
 	base, err := e.base(kind)
 	if err != nil {
 		return nil, err
@@ -143,8 +149,7 @@ func (e *Engine) buildProgram(kind realmKind, entry string, find sources, evalua
 		return nil, err
 	}
 	p := &program{entry: entry, pure: evaluate, exports: map[string]value{}}
-	c := &call{recording: true, limits: DefaultLimits()}
-	c.limits.HeapBytes = loadHeap
+	c := &call{ctx: ctx, recording: true, limits: loadLimits()}
 	l := &loader{find: find}
 	err = v.protect(func() error {
 		return v.limited(c, 0, func() error {
@@ -158,6 +163,9 @@ func (e *Engine) buildProgram(kind realmKind, entry string, find sources, evalua
 	})
 	v.call, v.modules = nil, nil
 	p.deps = l.deps
+	if err == nil && kind == realmApp {
+		err = v.protect(func() error { v.spare = v.invoke(v.request, valUndef); return nil })
+	}
 	var broken *loadError
 	switch {
 	case errors.As(err, &broken):
@@ -194,11 +202,12 @@ func (v *vm) compileSource(name, source string) (value, error) {
 	v.g.Free(file)
 	if isException(module) {
 		v.unlimit()
-		return 0, asLoadError(v.takeException(), "Failed to compile module '%s'", name)
-	}
-	if v.g.ResolveModule(v.ctx, module) < 0 {
-		v.unlimit()
-		return 0, asLoadError(v.takeException(), "Failed to resolve dependencies for module '%s'", name)
+		x := v.takeException()
+		// The engine looks for imports once a module is parsed.
+		if v.modules != nil && v.modules.asked {
+			return 0, asLoadError(x, "Failed to resolve dependencies for module '%s'", name)
+		}
+		return 0, asLoadError(x, "Failed to compile module '%s'", name)
 	}
 	return module, nil
 }
@@ -278,6 +287,17 @@ func (p *program) acquire(e *Engine) (*vm, error) {
 	return p.snap.instance(e)
 }
 
+// drop gives the instances back when nothing will use the program again.
+func (p *program) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropped = true
+	for _, v := range p.idle {
+		v.g.Close()
+	}
+	p.idle = nil
+}
+
 // release restores an instance and keeps it, or drops it.
 func (p *program) release(e *Engine, v *vm) {
 	if !p.snap.restore(v) {
@@ -286,7 +306,7 @@ func (p *program) release(e *Engine, v *vm) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) < cap(e.slots) {
+	if !p.dropped && len(p.idle) < cap(e.slots) {
 		p.idle = append(p.idle, v)
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"synod/internal/js/engine"
 )
 
 // scratchSize is the length of the buffer in linear memory that short texts
@@ -29,6 +31,7 @@ type refs struct {
 	body    int32 // C text "<body>"
 	request value // function of the prelude: makes a request object
 	settle  value // function of the prelude: reads what is still lazy of one
+	spare   value // a request object made beforehand, or 0
 	atoms   [atomCount]int32
 }
 
@@ -61,6 +64,26 @@ type trap struct{ cause error }
 func (t *trap) Error() string { return "javascript engine: " + t.cause.Error() }
 func (t *trap) Unwrap() error { return t.cause }
 
+// exception is what the caller of a script is told.
+func (t *trap) exception() *Exception {
+	switch {
+	case errors.Is(t.cause, engine.ErrKilled):
+		return &Exception{Reason: reasonInterrupted, Timeout: true}
+	case errors.Is(t.cause, engine.ErrStackOverflow):
+		return &Exception{Reason: reasonStackOverflow}
+	case errors.Is(t.cause, errNoMemory):
+		return &Exception{Reason: reasonOutOfMemory}
+	default:
+		return &Exception{Reason: "InternalError: " + t.Error()}
+	}
+}
+
+// expected says that a script can cause the trap: it needs no alarm.
+func (t *trap) expected() bool {
+	return errors.Is(t.cause, engine.ErrKilled) || errors.Is(t.cause, engine.ErrStackOverflow) ||
+		errors.Is(t.cause, errNoMemory) || errors.Is(t.cause, errImpure)
+}
+
 // errImpure stops the evaluation of a module that has effects.
 var errImpure = errors.New("module has effects when it is evaluated")
 
@@ -80,10 +103,11 @@ func (v *vm) protect(f func() error) (err error) {
 		if !ok {
 			cause = fmt.Errorf("%v", r)
 		}
-		if !errors.Is(cause, errImpure) {
+		t := &trap{cause: cause}
+		if !t.expected() {
 			v.eng.logTrap(cause, debug.Stack())
 		}
-		err = &trap{cause: cause}
+		err = t
 	}()
 	return f()
 }
@@ -93,7 +117,7 @@ func (v *vm) protect(f func() error) (err error) {
 func (v *vm) alloc(b string) int32 {
 	p := v.g.Malloc(int32(len(b)) + 1)
 	if p == 0 {
-		panic(errors.New("out of linear memory"))
+		panic(errNoMemory)
 	}
 	mem := v.g.Memory()
 	copy(mem[uint32(p):], b)
@@ -278,6 +302,8 @@ func formatTrace(stack string) string {
 				place = place[:strings.LastIndexByte(place, ':')]
 			}
 			line = line[:open+2] + place + ")"
+		} else if _, _, ok := cutLineColumn(line); ok { // of a syntax error
+			line = line[:strings.LastIndexByte(line, ':')]
 		}
 		b.WriteString(line)
 		b.WriteByte('\n')
