@@ -1,18 +1,32 @@
-// Package httpd is the listeners of a node and the framing of HTTP on them:
-// TLS, session caps, parsing limits, HTTP/1.1 by a loop of its own and HTTP/2
-// by golang.org/x/net/http2. One Handler serves both.
+// Package httpd is the wire side of a client interface: it binds, caps and
+// closes sessions, does TLS, and frames HTTP/1.1 and HTTP/2, so that a Handler
+// sees one complete app.Request after the other.
 //
-// What it is not: it routes nothing, authenticates nobody and knows no
-// endpoint.
+// What it is not: it routes nothing, authenticates nobody and retries nothing
+// (frontend does). It is no general web server: bodies are in memory, there is
+// no streaming, no upgrade, no compression.
 //
-// Invariants: what a client can make a connection hold is bounded by the
-// interface's limits; a byte that cannot be part of a request is answered at
-// once; requests of one HTTP/1 connection are answered in order; nothing is
-// ever written to standard error.
+// Invariants:
+//   - What one client can make it hold is bounded by the limits of Interface,
+//     checked while bytes arrive, never after.
+//   - HTTP/1 is refused at its first bad byte. A message that could be framed in
+//     two ways is refused, so that nothing can be smuggled past a proxy.
+//   - Requests of one HTTP/1 session are served in order, one at a time, on the
+//     goroutine of that session.
+//   - A session always carries the certificate of its own TLS handshake: there
+//     is no resumption.
+//   - Nothing is written to standard error; what the libraries log goes to the
+//     given logger at debug level.
 //
-// Goroutines: Serve accepts, and starts one for each connection, which ends
-// with it, and one that closes idle connections; all end with Serve's context.
+// A Handler must not panic. A panic in it is a broken invariant of the node and
+// ends the process, over either protocol: answering or closing would hide it.
 //
-// Reading order: httpd.go, listener.go, session.go, parse.go, http1.go,
-// http2.go.
+// Goroutines: Listener.Serve starts one for each session, ended by the session's
+// end; one sweeper that ends idle sessions, ended with Serve; golang.org/x/net/http2
+// starts its own within a session, one for each stream. A panic of a stream's
+// handler is thrown again on a goroutine of its own, since that library would
+// swallow it.
+//
+// Reading order: httpd.go, listener.go, admit.go, tls.go, conn.go, http1.go,
+// head.go, field.go, chunk.go, request.go, response.go, http2.go.
 package httpd

@@ -2,145 +2,201 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
-	"log"
+	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/http2"
 
-	"synod"
 	"synod/app"
 )
 
-// serveHTTP2 serves a connection of an HTTP/2 interface. What does not start
-// with the client preface is closed without a byte.
-func (c *serverConn) serveHTTP2(ctx context.Context) {
-	cfg := c.listener.cfg
-	preface := make([]byte, len(http2.ClientPreface))
-	n, err := io.ReadFull(c.conn, preface)
-	if string(preface[:n]) != http2.ClientPreface[:n] || err != nil && n > 0 {
-		c.listener.count.parsing.Add(1)
-		return
+// configureHTTP2 prepares what HTTP/2 sessions share.
+func (l *Listener) configureHTTP2() error {
+	// Room for every header that the limits allow; each is checked on its own.
+	perHeader := 2*l.cfg.MaxHeader + 32
+	list := int64(math.MaxInt32)
+	if l.cfg.MaxHeader < list/4 && int64(l.cfg.MaxHeaders) <= list/perHeader {
+		list = perHeader * int64(l.cfg.MaxHeaders)
 	}
-	if err != nil {
-		return
+	l.h2Base = &http.Server{
+		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: int(list),
 	}
-	server := &http2.Server{
-		MaxConcurrentStreams:         cfg.HTTP2.MaxStreams,
-		MaxReadFrameSize:             cfg.HTTP2.MaxFrame,
-		MaxUploadBufferPerStream:     cfg.HTTP2.InitialWindow,
-		MaxUploadBufferPerConnection: max(cfg.HTTP2.InitialWindow, 1<<16),
+	l.h2 = &http2.Server{
+		MaxConcurrentStreams:     l.cfg.HTTP2.MaxStreams,
+		MaxReadFrameSize:         l.cfg.HTTP2.MaxFrame,
+		MaxUploadBufferPerStream: l.cfg.HTTP2.InitialWindow,
 	}
-	base := &http.Server{
-		MaxHeaderBytes: int(min(cfg.MaxHeader*int64(cfg.MaxHeaders), 1<<24)),
-		ErrorLog:       log.New(debugWriter{c.listener}, "", 0),
+	if err := http2.ConfigureServer(l.h2Base, l.h2); err != nil {
+		return fmt.Errorf("interface %s: configure HTTP/2: %w", l.cfg.Name, err)
 	}
-	server.ServeConn(&replayConn{Conn: c.conn, ahead: preface, used: c.touch}, &http2.ServeConnOpts{
-		Context: ctx, BaseConfig: base, Handler: &stream{conn: c, ctx: ctx}, SawClientPreface: false,
+	return nil
+}
+
+// serveHTTP2 serves a session. The preface is read here, so that a client that
+// speaks something else is closed at its first wrong byte and before anything is
+// sent to it.
+func (c *conn) serveHTTP2(ctx context.Context, h Handler) {
+	var got [len(http2.ClientPreface)]byte
+	for n := 0; n < len(got); {
+		m, err := c.rw.Read(got[n:])
+		c.touch()
+		n += m
+		if string(got[:n]) != http2.ClientPreface[:n] {
+			c.l.count(malformed)
+			c.close()
+			return
+		}
+		if err != nil && n < len(got) {
+			if expected(err) || errors.Is(err, os.ErrDeadlineExceeded) {
+				c.end()
+			} else {
+				c.debug(ctx, "read failed", err)
+			}
+			return
+		}
+	}
+	//nolint:staticcheck // deprecated for net/http's own server, which cannot be given one connection without ALPN
+	c.l.h2.ServeConn(&activeConn{c.rw, c}, &http2.ServeConnOpts{
+		Context: ctx, BaseConfig: c.l.h2Base, Handler: &streams{c, h}, SawClientPreface: true,
 	})
 }
 
-// debugWriter takes the library's log lines.
-type debugWriter struct{ l *Listener }
-
-func (w debugWriter) Write(b []byte) (int, error) {
-	w.l.debug("http2", errors.New(strings.TrimSpace(string(b))))
-	return len(b), nil
-}
-
-// replayConn reads again what was read ahead.
-type replayConn struct {
+// activeConn notes activity on the connection under an HTTP/2 session.
+type activeConn struct {
 	net.Conn
-	ahead []byte
-	used  func()
+	c *conn
 }
 
-func (r *replayConn) Read(b []byte) (int, error) {
-	if len(r.ahead) > 0 {
-		n := copy(b, r.ahead)
-		r.ahead = r.ahead[n:]
-		return n, nil
-	}
-	n, err := r.Conn.Read(b)
-	r.used()
+func (a *activeConn) Read(b []byte) (int, error) {
+	n, err := a.Conn.Read(b)
+	a.c.touch()
 	return n, err
 }
 
-// stream adapts net/http's handler, which the library calls for each stream.
-type stream struct {
-	conn *serverConn
-	ctx  context.Context
+func (a *activeConn) Write(b []byte) (int, error) {
+	n, err := a.Conn.Write(b)
+	a.c.touch()
+	return n, err
 }
 
-func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	cfg := s.conn.listener.cfg
-	req, err := s.request(r)
-	resp := &app.Response{}
-	switch {
-	case errors.Is(err, errHeaderTooLarge):
-		s.conn.listener.count.header.Add(1)
-		tooLarge(resp, 431, synod.CodeRequestHeaderTooLarge, "The request header is larger than this interface takes.")
-		resp.Close = true
-	case errors.Is(err, errBodyTooLarge):
-		s.conn.listener.count.payload.Add(1)
-		tooLarge(resp, 413, synod.CodeRequestBodyTooLarge, "The request body is larger than the "+strconv.FormatInt(cfg.MaxBody, 10)+" bytes that this interface takes.")
-		resp.Close = true
-	case err != nil:
+// ConnectionState lets http2 check the connection's security.
+func (a *activeConn) ConnectionState() tls.ConnectionState {
+	if a.c.tls == nil {
+		return tls.ConnectionState{}
+	}
+	return a.c.tls.ConnectionState()
+}
+
+// streams hands the streams of one session to the Handler.
+type streams struct {
+	c *conn
+	h Handler
+}
+
+// ServeHTTP serves one stream.
+func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer escape()
+	if s.c.capped {
+		s.c.l.release(s.c)
+		send(w, r.Method, exhausted())
 		return
-	default:
-		session := s.conn.session // view and forwarding are per stream
-		session.State = nil
-		if resp = s.conn.handler.Serve(s.ctx, &session, req); resp == nil {
-			resp = &app.Response{Status: 500}
-		}
 	}
-	for _, f := range resp.Header {
-		if f.Name != "content-length" || r.Method == "HEAD" {
-			w.Header().Set(f.Name, f.Value)
-		}
+	req, f, err := s.request(r)
+	if err != nil {
+		return // the stream or the session ended
 	}
-	w.Header()["Date"] = nil
-	if !(r.Method == "HEAD" && w.Header().Get("content-length") != "") {
-		w.Header().Set("content-length", strconv.Itoa(len(resp.Body)))
+	if f != nil {
+		s.c.l.count(f.kind)
+		send(w, r.Method, tooLarge(f))
+		return
 	}
-	if resp.Close {
-		w.Header().Set("connection", "close")
-	}
-	w.WriteHeader(resp.Status)
-	if r.Method != "HEAD" {
-		_, _ = w.Write(resp.Body)
+	session := Session{ID: s.c.session.ID, Interface: s.c.session.Interface, ClientCert: s.c.session.ClientCert}
+	send(w, r.Method, s.c.serve(r.Context(), s.h, &session, req))
+}
+
+// escape throws a panic again where http2 cannot catch it; see the package's
+// comment.
+func escape() {
+	if v := recover(); v != nil {
+		text := fmt.Sprintf("panic while serving a stream: %v\n\n%s", v, debug.Stack())
+		go func() { panic(text) }()
+		select {}
 	}
 }
 
-func (s *stream) request(r *http.Request) (*app.Request, error) {
-	cfg := s.conn.listener.cfg
-	req := &app.Request{Method: r.Method, URL: r.RequestURI, ClientCert: s.conn.session.ClientCert}
-	splitTarget(req)
-	if len(r.Header) > cfg.MaxHeaders {
-		return nil, errHeaderTooLarge
-	}
+// request turns net/http's request into ours, with the limits of the interface.
+func (s *streams) request(r *http.Request) (*app.Request, *fault, error) {
+	req := &app.Request{Method: r.Method, ClientCert: s.c.session.ClientCert}
+	req.URL, req.Path, req.Query = splitTarget(r.RequestURI)
+	count := 3 // :method, :scheme and :path count
 	if r.Host != "" {
+		count++
 		req.Header = append(req.Header, app.Field{Name: "host", Value: r.Host})
 	}
 	for name, values := range r.Header {
-		if int64(len(name)) > cfg.MaxHeader || int64(len(values[0])) > cfg.MaxHeader {
-			return nil, errHeaderTooLarge
+		count += len(values)
+		if int64(len(name)) > s.c.l.cfg.MaxHeader {
+			return nil, &fault{kind: headerTooLarge, reason: "Header name is too large"}, nil
+		}
+		for _, v := range values {
+			if int64(len(v)) > s.c.l.cfg.MaxHeader {
+				return nil, &fault{kind: headerTooLarge, reason: "Header value is too large"}, nil
+			}
 		}
 		req.Header = append(req.Header, app.Field{Name: strings.ToLower(name), Value: values[0]})
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, cfg.MaxBody+1))
+	if count > s.c.l.cfg.MaxHeaders {
+		return nil, &fault{kind: headerTooLarge, reason: "Too many headers"}, nil
+	}
+	if r.ContentLength > s.c.l.cfg.MaxBody {
+		return nil, &fault{kind: bodyTooLarge, reason: bodyTooLargeReason}, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, s.c.l.cfg.MaxBody+1))
 	if err != nil {
-		return nil, localError("read body", err)
+		return nil, nil, err
 	}
-	if int64(len(body)) > cfg.MaxBody {
-		return nil, errBodyTooLarge
+	if int64(len(body)) > s.c.l.cfg.MaxBody {
+		return nil, &fault{kind: bodyTooLarge, reason: bodyTooLargeReason}, nil
 	}
-	if len(body) > 0 {
-		req.Body = body
+	req.Body = owned(body)
+	return req, nil, nil
+}
+
+// send writes a response to its stream.
+func send(w http.ResponseWriter, method string, resp *app.Response) {
+	status := finalStatus(resp.Status)
+	body := bodyOf(status, resp)
+	header := w.Header()
+	// Present without values: neither is made up.
+	header["Date"], header["Content-Type"] = nil, nil
+	length := strconv.Itoa(len(body))
+	for _, f := range resp.Header {
+		switch {
+		case equalName(f.Name, "content-length"):
+			if method == http.MethodHead {
+				length = f.Value
+			}
+		case isName(f.Name) && !framesMessage(f.Name):
+			header.Add(f.Name, f.Value)
+		}
 	}
-	return req, nil
+	header.Set("Content-Length", length)
+	if resp.Close {
+		header.Set("Connection", "close") // http2 sends GOAWAY for it
+	}
+	w.WriteHeader(status)
+	if method != http.MethodHead {
+		_, _ = w.Write(body) // fails only if the stream has ended
+	}
 }

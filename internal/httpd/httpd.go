@@ -4,81 +4,123 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"synod/app"
 )
 
-// Interface is how one listener behaves. BindAddress is required; the limits
-// must be positive.
+// The protocols of an interface (CCF: include/ccf/service/node_info_network.h).
+const (
+	HTTP1Protocol = "HTTP1"
+	HTTP2Protocol = "HTTP2"
+)
+
+// What applies when Interface leaves a limit at zero
+// (CCF: include/ccf/http_configuration.h, src/enclave/rpc_sessions.h).
+const (
+	DefaultBodyMax       = 1 << 20  // bytes
+	DefaultHeaderMax     = 16 << 10 // bytes of one name, and of one value
+	DefaultHeadersMax    = 256
+	DefaultSoftCap       = 1000 // sessions
+	DefaultHardCap       = 1010
+	DefaultStreams       = 100
+	DefaultInitialWindow = 64 << 10 // bytes
+	DefaultFrameMax      = 16 << 10 // bytes
+)
+
+// Interface says how one client interface listens. A zero limit means the
+// default; sizes are in bytes.
 type Interface struct {
 	Name        string
-	BindAddress string // host:port, port 0 for any
-	AppProtocol string // "HTTP1" or "HTTP2"
-
-	MaxBody    int64 // bytes
-	MaxHeader  int64 // bytes of each header name, each value and the target
-	MaxHeaders int
-	HTTP2      HTTP2
-
-	SoftCap int // open sessions from which new ones are answered 503
-	HardCap int // open sessions from which new ones are closed unheard
-
-	Unsecured   bool          // plaintext
-	IdleTimeout time.Duration // sessions silent for so long are closed; 0: never
-	// GetCertificate returns what to present; nil means that connections are
-	// closed at accept, because there is nothing to present yet.
+	BindAddress string // host:port; port 0 takes a free one
+	AppProtocol string // HTTP1Protocol (also if empty) or HTTP2Protocol
+	// MaxBody bounds a body; MaxHeader each name and each value of a header, not
+	// their sum; MaxHeaders the header lines of a request.
+	MaxBody, MaxHeader int64
+	MaxHeaders         int
+	// SoftCap is how many sessions may be open before further ones are told so
+	// (503 after the handshake), HardCap before they are closed at accept.
+	SoftCap, HardCap int
+	// Unsecured serves without TLS.
+	Unsecured bool
+	HTTP2     HTTP2
+	// IdleTimeout ends a session on which nothing was sent or received for so
+	// long and no request is being served; it is looked at about once a second.
+	// Zero means never.
+	IdleTimeout time.Duration
+	// GetCertificate is asked for each new session. While it returns nil,
+	// sessions are closed at accept. Not used if Unsecured.
 	GetCertificate func() *tls.Certificate
-
-	Log *slog.Logger
+	Log            *slog.Logger // nil discards
 }
 
-// HTTP2 are the limits of HTTP/2; zero means the library's default.
+// HTTP2 are the settings announced to HTTP/2 clients (RFC 9113 §6.5.2). A zero
+// means the default.
 type HTTP2 struct {
-	MaxStreams    uint32
-	InitialWindow int32  // bytes
-	MaxFrame      uint32 // bytes
+	MaxStreams    uint32 // concurrent, per session
+	InitialWindow int32  // bytes, per stream
+	MaxFrame      uint32 // bytes, 16 KiB to 16 MiB - 1
 }
 
-// Session is one connection, or one stream of an HTTP/2 connection. It belongs
-// to the goroutine that serves it.
+// Session is what requests over one connection share; over HTTP/2 each stream
+// has its own, with the connection's ID. It belongs to the goroutine that runs
+// the Handler.
 type Session struct {
-	ID         uint64
-	Interface  string
-	ClientCert []byte // DER of what the client presented, or nil; not verified
-	State      any    // the handler's own
+	ID        uint64 // unique within the Listener, from 1
+	Interface string // its name
+	// ClientCert is the DER certificate that the client presented, or nil. It
+	// was not verified beyond the proof that the client holds its key.
+	ClientCert []byte
+	// State is the Handler's.
+	State any
 }
 
-// Handler answers requests. Serve runs on the connection's goroutine and must
-// not panic. A nil answer is 500.
+// Handler answers requests. Serve is called on the goroutine of the session,
+// or of the stream; several sessions call it at the same time. The request is
+// the Handler's to keep; the response is read before the next call of that
+// session and not kept. A nil response becomes an empty 500. ctx ends when the
+// Listener gives up on requests that outlive its shutdown, and over HTTP/2 also
+// when the stream ends. Serve must not panic.
 type Handler interface {
 	Serve(ctx context.Context, s *Session, r *app.Request) *app.Response
 }
 
-// Metrics are what /node/metrics shows of an interface.
+// Metrics are the counters of one Listener, as /node/metrics shows them
+// (CCF: src/node/session_metrics.h).
 type Metrics struct {
-	Active, Peak     int64
-	SoftCap, HardCap int64
-	Errors           ErrorCounts
+	Active  int64 // open sessions, also those over the soft cap
+	Peak    int64 // the most there ever were
+	SoftCap int64
+	HardCap int64
+	Errors  Errors
 }
 
-// ErrorCounts count requests that could not be parsed.
-type ErrorCounts struct {
-	Parsing, RequestPayloadTooLarge, RequestHeaderTooLarge int64
+// Errors count refused requests by reason.
+type Errors struct {
+	Parsing                int64
+	RequestPayloadTooLarge int64
+	RequestHeaderTooLarge  int64
 }
 
-type counters struct {
-	active, peak, parsing, payload, header atomic.Int64
+func (i Interface) withDefaults() Interface {
+	setDefault(&i.AppProtocol, HTTP1Protocol)
+	setDefault(&i.MaxBody, DefaultBodyMax)
+	setDefault(&i.MaxHeader, DefaultHeaderMax)
+	setDefault(&i.MaxHeaders, DefaultHeadersMax)
+	setDefault(&i.SoftCap, DefaultSoftCap)
+	setDefault(&i.HardCap, DefaultHardCap)
+	setDefault(&i.HTTP2.MaxStreams, DefaultStreams)
+	setDefault(&i.HTTP2.InitialWindow, DefaultInitialWindow)
+	setDefault(&i.HTTP2.MaxFrame, DefaultFrameMax)
+	if i.Log == nil {
+		i.Log = slog.New(slog.DiscardHandler)
+	}
+	return i
 }
 
-// opened counts a session and returns how many were open before it.
-func (c *counters) opened() int64 {
-	n := c.active.Add(1)
-	for {
-		peak := c.peak.Load()
-		if n <= peak || c.peak.CompareAndSwap(peak, n) {
-			return n - 1
-		}
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
 	}
 }

@@ -7,207 +7,217 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
-// drainMax bounds how long Serve waits for requests under way at its end.
-const drainMax = 3 * time.Second
+const (
+	// drainMax is how long requests being served may go on after the context of
+	// Serve has ended, and then how long Serve waits for those that go on.
+	drainMax = 2 * time.Second
+	// sweepMax is the longest time between two looks for idle sessions.
+	sweepMax = time.Second
+	// acceptRetryMax is the longest pause after a failed accept, as when the
+	// process has no file descriptor left.
+	acceptRetryMax = time.Second
+)
 
-// handshakeMax bounds a TLS handshake.
-const handshakeMax = 10 * time.Second
-
-// Listener is a bound interface.
+// Listener is one bound client interface.
 type Listener struct {
-	cfg   Interface
-	inner net.Listener
-	tls   *tls.Config
-	ids   atomic.Uint64
-	count counters
+	cfg      Interface
+	log      *slog.Logger
+	tcp      *net.TCPListener
+	tls      *tls.Config // nil if Unsecured
+	h2       *http2.Server
+	h2Base   *http.Server
+	started  time.Time
+	clock    atomic.Int64 // time since started, moved by the sweeper
+	draining atomic.Bool
 
-	mu    sync.Mutex
-	conns map[*serverConn]struct{} // guarded by mu
-	wg    sync.WaitGroup
+	parsing, bodies, headers atomic.Int64 // Errors
+
+	mu       sync.Mutex
+	sessions map[*conn]struct{}
+	lastID   uint64
+	active   int64 // sessions that count, at most len(sessions)
+	peak     int64
 }
 
-// Listen binds an interface. Connections wait until Serve.
+// Listen binds an interface. Nothing is accepted before Serve; clients that
+// connect earlier wait in the kernel's queue.
 func Listen(cfg Interface) (*Listener, error) {
-	inner, err := net.Listen("tcp", cfg.BindAddress)
+	cfg = cfg.withDefaults()
+	if cfg.AppProtocol != HTTP1Protocol && cfg.AppProtocol != HTTP2Protocol {
+		return nil, fmt.Errorf("interface %s: unknown application protocol %q", cfg.Name, cfg.AppProtocol)
+	}
+	if !cfg.Unsecured && cfg.GetCertificate == nil {
+		return nil, fmt.Errorf("interface %s: TLS without a source of certificates", cfg.Name)
+	}
+	var lc net.ListenConfig
+	tcp, err := lc.Listen(context.Background(), "tcp", cfg.BindAddress)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen on interface %s: %w", cfg.Name, err)
 	}
-	l := &Listener{cfg: cfg, inner: inner, conns: map[*serverConn]struct{}{}}
-	protocol := "http/1.1"
-	if cfg.AppProtocol == "HTTP2" {
-		protocol = "h2"
+	l := &Listener{
+		cfg: cfg, log: cfg.Log, tcp: tcp.(*net.TCPListener), started: time.Now(),
+		sessions: map[*conn]struct{}{},
 	}
-	l.tls = &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		ClientAuth: tls.RequestClientCert,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-		},
-		CurvePreferences: []tls.CurveID{tls.CurveP384, tls.CurveP256, tls.CurveP521},
-		NextProtos:       []string{protocol},
-		// A resumed session would need its client certificate checked anew;
-		// connections are long-lived, so resumption is worth little.
-		SessionTicketsDisabled: true,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if c := cfg.GetCertificate(); c != nil {
-				return c, nil
-			}
-			return nil, errors.New("no TLS certificate yet")
-		},
+	if !cfg.Unsecured {
+		l.tls = serverTLS(&l.cfg)
 	}
-	withoutALPN := l.tls.Clone()
-	withoutALPN.NextProtos = nil
-	l.tls.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		// Without overlap the handshake goes on without ALPN, as CCF's does;
-		// the library would refuse it.
-		if !slices.Contains(hello.SupportedProtos, protocol) {
-			return withoutALPN, nil
+	if cfg.AppProtocol == HTTP2Protocol {
+		if err := l.configureHTTP2(); err != nil {
+			return nil, errors.Join(err, tcp.Close())
 		}
-		return nil, nil
 	}
 	return l, nil
 }
 
-// Addr is the bound address.
-func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+// Addr is the address bound, with the port that was chosen.
+func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
 
-// Close stops listening; Serve ends.
-func (l *Listener) Close() error { return l.inner.Close() }
+// Close releases the address of a Listener, also of one that never served.
+func (l *Listener) Close() error {
+	if err := l.tcp.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close interface %s: %w", l.cfg.Name, err)
+	}
+	return nil
+}
 
-// Metrics are the counts since Listen.
+// Metrics may be called at any time.
 func (l *Listener) Metrics() Metrics {
+	l.mu.Lock()
+	active, peak := l.active, l.peak
+	l.mu.Unlock()
 	return Metrics{
-		Active: l.count.active.Load(), Peak: l.count.peak.Load(),
-		SoftCap: int64(l.cfg.SoftCap), HardCap: int64(l.cfg.HardCap),
-		Errors: ErrorCounts{
-			Parsing: l.count.parsing.Load(), RequestPayloadTooLarge: l.count.payload.Load(),
-			RequestHeaderTooLarge: l.count.header.Load(),
+		Active: active, Peak: peak, SoftCap: int64(l.cfg.SoftCap), HardCap: int64(l.cfg.HardCap),
+		Errors: Errors{
+			Parsing: l.parsing.Load(), RequestPayloadTooLarge: l.bodies.Load(), RequestHeaderTooLarge: l.headers.Load(),
 		},
 	}
 }
 
-// Serve answers connections until ctx ends (nil) or accepting fails for good.
-// At the end, requests under way get a moment to finish.
+// Serve accepts sessions and serves them until ctx ends, or Close is called. It
+// then closes sessions that wait for a request, gives requests being served
+// drainMax to be answered, ends their context and closes what is left. It
+// returns nil unless requests go on even then. It is called once.
 func (l *Listener) Serve(ctx context.Context, h Handler) error {
-	stop := context.AfterFunc(ctx, func() { l.inner.Close() })
-	defer stop()
-	defer l.drain()
-	if l.cfg.IdleTimeout > 0 {
-		l.wg.Go(func() { l.sweep(ctx) })
-	}
+	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stopClosing := context.AfterFunc(ctx, func() { l.tcp.Close() })
+	defer stopClosing()
+	sweepCtx, stopSweeping := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { l.sweep(sweepCtx) })
 	for {
-		conn, err := l.inner.Accept()
-		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				conn.Close()
-			}
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case err != nil:
-			// Out of descriptors, most likely: those that are open go on.
-			l.debug("accept failed", err)
-			if !pause(ctx, 5*time.Millisecond) {
-				return nil
+		c, ok := l.accept(ctx)
+		if !ok {
+			break
+		}
+		wg.Go(func() { c.run(requests, h) })
+	}
+	l.drain()
+	stopSweeping()
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	if waitFor(done, drainMax) {
+		return nil
+	}
+	cancel()
+	l.abort()
+	if waitFor(done, drainMax) {
+		return nil
+	}
+	return fmt.Errorf("interface %s: requests are still being served", l.cfg.Name)
+}
+
+func waitFor(done <-chan struct{}, most time.Duration) bool {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// accept returns the next session that is let in; ok is false when the listener
+// is closed.
+func (l *Listener) accept(ctx context.Context) (c *conn, ok bool) {
+	pause := time.Millisecond
+	for {
+		raw, err := l.tcp.AcceptTCP()
+		if err == nil {
+			pause = time.Millisecond
+			if c := l.admit(ctx, raw); c != nil {
+				return c, true
 			}
 			continue
 		}
-		l.admit(ctx, h, conn)
+		if errors.Is(err, net.ErrClosed) {
+			return nil, false
+		}
+		l.log.DebugContext(ctx, "accept failed", slog.String("interface", l.cfg.Name), slog.String("err", err.Error()))
+		if waitFor(ctx.Done(), pause) {
+			return nil, false
+		}
+		pause = min(2*pause, acceptRetryMax)
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
-
-// admit starts a session, or closes the connection unheard.
-func (l *Listener) admit(ctx context.Context, h Handler, raw net.Conn) {
-	if !l.cfg.Unsecured && l.cfg.GetCertificate() == nil {
-		l.debug("refused connection", errors.New("no TLS certificate yet"))
-		raw.Close()
-		return
-	}
-	before := l.count.opened()
-	if before >= int64(l.cfg.HardCap) {
-		l.count.active.Add(-1)
-		raw.Close()
-		return
-	}
-	c := &serverConn{
-		listener: l, handler: h, raw: raw, full: before >= int64(l.cfg.SoftCap),
-		session: Session{ID: l.ids.Add(1), Interface: l.cfg.Name},
-	}
-	c.touch()
-	l.mu.Lock()
-	l.conns[c] = struct{}{}
-	l.mu.Unlock()
-	l.wg.Go(func() {
-		defer l.forget(c)
-		c.serve(ctx)
-	})
-}
-
-func (l *Listener) forget(c *serverConn) {
-	l.mu.Lock()
-	delete(l.conns, c)
-	l.mu.Unlock()
-	l.count.active.Add(-1)
-}
-
-// sweep closes sessions that have been silent for too long.
+// sweep moves the coarse clock and ends idle sessions until ctx ends.
 func (l *Listener) sweep(ctx context.Context) {
-	for pause(ctx, min(time.Second, l.cfg.IdleTimeout)) {
-		oldest := time.Now().Add(-l.cfg.IdleTimeout).UnixNano()
+	timeout := l.cfg.IdleTimeout
+	if timeout <= 0 {
+		return
+	}
+	period := min(sweepMax, max(timeout/4, time.Millisecond))
+	t := time.NewTicker(period)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Since(l.started)
+		l.clock.Store(int64(now))
+		// Activity is stamped with the coarse clock, which may be a period late.
+		deadline := int64(now - timeout - period)
 		l.mu.Lock()
-		for c := range l.conns {
-			if !c.busy.Load() && c.lastUsed.Load() < oldest {
-				c.closeIdle()
-			}
+		for c := range l.sessions {
+			c.endIfIdle(deadline)
 		}
 		l.mu.Unlock()
 	}
 }
 
-// drain ends every connection: idle ones now, busy ones when they have
-// answered or after drainMax.
+// drain ends every session that serves no request, and the others after their
+// answer.
 func (l *Listener) drain() {
-	l.mu.Lock()
-	for c := range l.conns {
-		c.closing.Store(true)
-		if !c.busy.Load() {
-			c.closeIdle()
-		}
+	l.draining.Store(true)
+	if l.h2Base != nil {
+		// Tells HTTP/2 sessions to finish; the error is that of a context that
+		// cannot end.
+		_ = l.h2Base.Shutdown(context.Background())
 	}
-	l.mu.Unlock()
-	timer := time.AfterFunc(drainMax, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for c := range l.conns {
-			c.raw.Close()
-		}
-	})
-	defer timer.Stop()
-	l.wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.sessions {
+		c.endReading()
+	}
 }
 
-func (l *Listener) debug(msg string, err error) {
-	l.cfg.Log.LogAttrs(context.Background(), slog.LevelDebug, msg, slog.String("interface", l.cfg.Name), slog.String("err", err.Error()))
+// abort closes every connection under its session.
+func (l *Listener) abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.sessions {
+		c.raw.Close()
+	}
 }
-
-// localError is a failure to serve a connection, for the log.
-func localError(op string, err error) error { return fmt.Errorf("%s: %w", op, err) }
