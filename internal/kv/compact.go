@@ -92,7 +92,7 @@ func (r *round) lock(t *table) {
 		return
 	}
 	r.unlock()
-	t.mu.Lock()
+	t.lock()
 	r.locked, r.held = t, 1
 }
 

@@ -162,7 +162,14 @@ func (w *walk) fill() {
 			w.done = true
 			return
 		}
-		w.limit = min(max(2*w.limit, firstBatch), lastBatch)
+		switch w.limit {
+		case 0:
+			w.limit, w.rows = firstBatch, make([]row, 0, firstBatch)
+		case firstBatch:
+			w.limit, w.rows = 2*firstBatch, make([]row, 0, lastBatch)
+		default:
+			w.limit = min(2*w.limit, lastBatch)
+		}
 		w.rows, w.from = w.table.batch(w.rows[:0], w.stamp, w.from, w.to, w.limit)
 		w.i = 0
 		w.done = w.from == nil
@@ -178,15 +185,15 @@ func (w *walk) next() (key, value []byte, ok bool) {
 		case len(w.own) == 0:
 			r := &w.rows[w.i]
 			w.i++
-			return r.key, r.value, true
+			return r.key(), r.value(), true
 		}
 		o := w.own[0]
 		if w.i < len(w.rows) {
-			switch bytes.Compare(w.rows[w.i].key, o.key) {
+			switch bytes.Compare(w.rows[w.i].key(), o.key) {
 			case -1:
 				r := &w.rows[w.i]
 				w.i++
-				return r.key, r.value, true
+				return r.key(), r.value(), true
 			case 0:
 				w.i++ // overwritten
 			}

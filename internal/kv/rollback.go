@@ -57,7 +57,7 @@ func (s *Store) Rollback(to synod.TxID) {
 // restore makes a cell what it was at an earlier stamp, as a version of the
 // stamp of the roll back. It returns false if that was done already.
 func (t *table) restore(id uint32, base uint64, at place) bool {
-	t.mu.Lock()
+	t.lock()
 	defer t.mu.Unlock()
 	c := t.cells.at(id)
 	if c.stamp == at.stamp {

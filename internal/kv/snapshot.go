@@ -33,8 +33,9 @@ func (tx *Tx) EachKey(mapName string, visit func(key, value []byte, version syno
 	var from []byte
 	for {
 		rows, from = t.batch(rows[:0], tx.place.stamp, from, nil, lastBatch)
-		for _, r := range rows {
-			if !visit(r.key, r.value, synod.SeqNo(r.seqno)) {
+		for i := range rows {
+			r := &rows[i]
+			if !visit(r.key(), r.value(), synod.SeqNo(r.seqno)) {
 				return
 			}
 		}

@@ -135,11 +135,11 @@ func (s *Store) install(m *MapWrites, at place) int {
 	}
 	t := s.tableFor(m.Name)
 	count := t.stateLocked(at.stamp).count // the writer needs no lock to read
-	t.mu.Lock()
+	t.lock()
 	for i := range n {
 		if i%lockedWrites == lockedWrites-1 {
 			t.mu.Unlock()
-			t.mu.Lock()
+			t.lock()
 		}
 		var cell uint32
 		if i < len(m.Writes) {

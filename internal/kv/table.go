@@ -31,6 +31,27 @@ type tableVersion struct {
 	count int    // keys present
 }
 
+// lock takes mu for writing. Readers hold it for well under a microsecond, so
+// asking again costs less than going to sleep and stopping new readers.
+func (t *table) lock() {
+	for range 32 {
+		if t.mu.TryLock() {
+			return
+		}
+	}
+	t.mu.Lock()
+}
+
+// rlock takes mu for reading; see lock.
+func (t *table) rlock() {
+	for range 32 {
+		if t.mu.TryRLock() {
+			return
+		}
+	}
+	t.mu.RLock()
+}
+
 func newTable(name string) *table {
 	return &table{name: name, seed: maphash.MakeSeed(), index: map[uint32]uint32{}}
 }
@@ -66,7 +87,7 @@ func (t *table) at(c *cell, stamp uint64) *version {
 // get returns what a snapshot sees of a key; cell is 0 if the key is absent.
 func (t *table) get(stamp uint64, key []byte) (id uint32, value []byte, seqno uint64) {
 	h := t.hash(key)
-	t.mu.RLock()
+	t.rlock()
 	id = t.index[h]
 	for id != 0 {
 		c := t.cells.at(id)
@@ -87,7 +108,7 @@ func (t *table) get(stamp uint64, key []byte) (id uint32, value []byte, seqno ui
 
 // state returns what the whole table is in a snapshot.
 func (t *table) state(stamp uint64) tableVersion {
-	t.mu.RLock()
+	t.rlock()
 	defer t.mu.RUnlock()
 	return t.stateLocked(stamp)
 }
@@ -172,9 +193,13 @@ func (t *table) drop(id uint32) {
 
 // A row is one key as a snapshot sees it.
 type row struct {
-	key, value []byte
-	seqno      uint64
+	data  []byte
+	klen  uint32
+	seqno uint64
 }
+
+func (r *row) key() []byte   { return r.data[:r.klen:r.klen] }
+func (r *row) value() []byte { return r.data[r.klen:len(r.data):len(r.data)] }
 
 // batch appends to rows up to limit keys that a snapshot sees with
 // from <= key < to (nil bounds are open) and returns where to go on, nil at
@@ -182,7 +207,7 @@ type row struct {
 func (t *table) batch(rows []row, stamp uint64, from, to []byte, limit int) ([]row, []byte) {
 	var resume []byte
 	looked := 0
-	t.mu.RLock()
+	t.rlock()
 	t.order.scan(&t.cells, from, func(id uint32) bool {
 		c := t.cells.at(id)
 		if to != nil && bytes.Compare(c.key(), to) >= 0 {
@@ -194,7 +219,7 @@ func (t *table) batch(rows []row, stamp uint64, from, to []byte, limit int) ([]r
 		}
 		looked++
 		if v := t.at(c, stamp); v != nil && !v.tomb {
-			rows = append(rows, row{v.key(), v.value(), v.seqno})
+			rows = append(rows, row{v.data, v.klen, v.seqno})
 		}
 		return true
 	})
