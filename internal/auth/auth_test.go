@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -322,4 +323,32 @@ func BenchmarkUserCert(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestConcurrentCache shares one cache between requests that are under way at
+// once, as the streams of an HTTP/2 session may.
+func TestConcurrentCache(t *testing.T) {
+	users := []*person{valid(t), valid(t)}
+	rows := map[string]map[string]string{tables.UserCerts: {}, tables.Users: {}}
+	for i, u := range users {
+		rows[tables.UserCerts][u.ID()] = u.pem()
+		rows[tables.Users][u.ID()] = fmt.Sprintf(`{"user_data":%d}`, i)
+	}
+	cache := &auth.Cache{}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		tx := newTx(t, rows)
+		wg.Go(func() {
+			for j := range 200 {
+				n := (i + j) % 2
+				c := app.NewContext(t.Context(), &app.Request{ClientCert: users[n].der}, tx, nil, nil)
+				caller, err := auth.Authenticate(c, []app.Policy{app.UserCert}, now, cache)
+				if err != nil || caller.ID != users[n].ID() || string(caller.Data) != fmt.Sprint(n) {
+					t.Errorf("user %d: %v, %v", n, caller, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -11,6 +11,7 @@ import (
 
 	"synod"
 	"synod/app"
+	"synod/constitutions"
 	"synod/internal/cose"
 	"synod/internal/kv"
 	"synod/internal/tables"
@@ -395,5 +396,22 @@ func TestNoRoot(t *testing.T) {
 	s.node.root = func(synod.SeqNo) ([32]byte, error) { return [32]byte{}, nil }
 	if a := s.propose(m, "{}"); a.Status != 500 || a.message() != "No constitution is set - proposals cannot be evaluated" {
 		t.Error(a)
+	}
+}
+
+// BenchmarkPropose is a signed proposal under the default constitution:
+// authentication, validate, resolve and the writes.
+func BenchmarkPropose(b *testing.B) {
+	s := newService(b, constitutions.Default())
+	m := s.addMembers(3)
+	body := action(b, "trigger_snapshot", nil)
+	s.keep = false
+	for b.Loop() {
+		b.StopTimer()
+		req := s.request(m[0], "/members/proposals:create", cose.GovHeader{MsgType: cose.MsgProposal}, body)
+		b.StartTimer()
+		if a := s.send(req); a.Status != 200 {
+			b.Fatal(a)
+		}
 	}
 }
