@@ -377,26 +377,38 @@ func rising(n int) []int {
 	return out
 }
 
-// TestHashCollisions puts every key into one chain.
+// TestHashCollisions finds keys whose 32-bit hashes are equal and takes them
+// through a table's life in every order of removal.
 func TestHashCollisions(t *testing.T) {
 	tab := newTable("m")
-	count := 0
-	var ids []uint32
-	for i := range 50 {
-		key := benchKey(i)
-		cell := tab.push(key, nil, false, 1, 1, &count)
-		c := tab.cells.at(cell)
-		delete(tab.index, tab.hash(key))
-		if i > 0 {
-			c.next = ids[i-1]
+	byHash := map[uint32]int{}
+	var pairs [][2][]byte
+	for i := 0; len(pairs) < 4; i++ {
+		h := tab.hash(benchKey(i))
+		if j, ok := byHash[h]; ok {
+			pairs = append(pairs, [2][]byte{benchKey(j), benchKey(i)})
 		}
-		ids = append(ids, cell)
+		byHash[h] = i
 	}
-	head := ids[len(ids)-1]
-	for i, cell := range ids {
-		tab.index[tab.hash(benchKey(i))] = head
-		if got := tab.find(benchKey(i)); got != cell {
-			t.Fatalf("key %d: cell %d, want %d", i, got, cell)
+	count := 0
+	for i, p := range pairs {
+		a := tab.push(p[0], []byte("a"), false, 1, 1, &count)
+		b := tab.push(p[1], []byte("b"), false, 1, 1, &count)
+		if tab.find(p[0]) != a || tab.find(p[1]) != b || tab.push(p[0], []byte("c"), false, 2, 2, &count) != a {
+			t.Fatalf("pair %d: cells are mixed up", i)
 		}
+		first, second := a, b
+		if i%2 == 1 {
+			first, second = b, a
+		}
+		keep := bytes.Clone(tab.cells.at(second).key())
+		tab.drop(first)
+		if got := tab.find(keep); got != second {
+			t.Fatalf("pair %d: cell %d after a drop, want %d", i, got, second)
+		}
+		tab.drop(second)
+	}
+	if len(tab.index) != 0 || tab.order.size != 0 {
+		t.Errorf("%d hashes and %d cells stay", len(tab.index), tab.order.size)
 	}
 }

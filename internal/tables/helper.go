@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Reader is what reading a table needs of a transaction; app.Tx has it.
@@ -115,6 +116,9 @@ func (b *Bytes) UnmarshalJSON(text []byte) error {
 	}
 	if s == nil {
 		return fmt.Errorf("null where bytes are expected")
+	}
+	if strings.ContainsAny(*s, "\r\n") { // which the decoder would skip
+		return fmt.Errorf("line break in base64")
 	}
 	out, err := base64.StdEncoding.Strict().DecodeString(*s)
 	if err != nil {
