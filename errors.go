@@ -1,6 +1,7 @@
 package synod
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -43,14 +44,19 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// MarshalJSON makes the whole response body.
+// MarshalJSON makes the whole response body: compact and, as CCF prints it,
+// without HTML escapes.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	type inner struct {
 		Code    string        `json:"code"`
 		Details []ErrorDetail `json:"details,omitempty"`
 		Message string        `json:"message"`
 	}
-	return json.Marshal(map[string]inner{"error": {Code: e.Code, Details: e.Details, Message: e.Message}})
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(map[string]inner{"error": {Code: e.Code, Details: e.Details, Message: e.Message}})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // The codes that CCF's clients know (CCF: include/ccf/odata_error.h).

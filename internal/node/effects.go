@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -14,12 +13,9 @@ import (
 	"synod/internal/tables"
 )
 
-// errNeedsRecovery is what a governance action hears that this version cannot
-// carry out.
-var errNoTokens = errors.New("this node has no machinery for JWT signing keys")
-
-// effects are the node's side of what a constitution's apply may do. They act
-// on the transaction alone, so that nothing happens unless it commits.
+// effects are the node's side of what a constitution's apply may do; gov adds
+// those for JWT signing keys. They act on the transaction alone, so that
+// nothing happens unless it commits.
 func (n *Node) effects(t app.Tx) *js.Effects {
 	tx, ok := t.(*kv.Tx)
 	if !ok {
@@ -37,8 +33,6 @@ func (n *Node) effects(t app.Tx) *js.Effects {
 		},
 		GenerateEndorsedCertificate: n.endorse,
 		GenerateNetworkCertificate:  n.renewService,
-		SetJWTPublicSigningKeys:     func(string, json.RawMessage, json.RawMessage) error { return errNoTokens },
-		RemoveJWTPublicSigningKeys:  func(string) error { return errNoTokens },
 	}
 }
 

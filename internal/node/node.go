@@ -245,3 +245,6 @@ func (g govNode) Effects(tx app.Tx) *js.Effects              { return g.n.effect
 func (g govNode) OnMemberActive(tx app.Tx, id synod.MemberID) error {
 	return g.n.memberActive(tx, id)
 }
+
+// ViewOf returns the view of an entry.
+func (g govNode) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return g.n.replica.ViewOf(seqno) }
