@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -32,9 +31,10 @@ type wazeroRuntime struct {
 type hostKey struct{}
 
 func newWazeroRuntime(ctx context.Context) (*wazeroRuntime, error) {
-	// Calls watch their context, so that Kill can stop them.
-	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithMemoryLimitPages(maxPages).WithCloseOnContextDone(true))
+	// wazero can stop a call when its context ends, but then every call of a
+	// host function costs several times as much. Without it the watchdog only
+	// makes the answer a timeout once the engine comes back.
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(maxPages))
 	host := func(ctx context.Context) hostSide { return ctx.Value(hostKey{}).(hostSide) }
 	env := rt.NewHostModuleBuilder("env")
 	env.NewFunctionBuilder().WithFunc(func(ctx context.Context, name, n, this, argc, argv int32) int32 {
@@ -83,22 +83,19 @@ func newWazeroRuntime(ctx context.Context) (*wazeroRuntime, error) {
 // interpreted is the engine under wazero; despite the name it is compiled
 // where wazero has a compiler.
 type interpreted struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	mod    api.Module
-	sp     api.MutableGlobal
-	fns    [fnCount]api.Function
-	killed atomic.Bool
+	ctx context.Context // carries the hostSide to the imports
+	mod api.Module
+	sp  api.MutableGlobal
+	fns [fnCount]api.Function
 }
 
 func (w *wazeroRuntime) newGuest(ctx context.Context, h hostSide) (guest, error) {
-	ctx, cancel := context.WithCancel(context.WithValue(ctx, hostKey{}, h))
+	ctx = context.WithValue(ctx, hostKey{}, h)
 	mod, err := w.rt.InstantiateModule(ctx, w.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
-		cancel()
 		return nil, fmt.Errorf("javascript engine: %w", err)
 	}
-	i := &interpreted{ctx: ctx, cancel: cancel, mod: mod}
+	i := &interpreted{ctx: ctx, mod: mod}
 	for id, name := range exportNames {
 		i.fns[id] = mod.ExportedFunction(name)
 	}
@@ -117,9 +114,6 @@ func (i *interpreted) call(fn int, args ...uint64) uint64 {
 	var stack [8]uint64
 	n := copy(stack[:], args)
 	if err := i.fns[fn].CallWithStack(i.ctx, stack[:max(n, 1)]); err != nil {
-		if i.killed.Load() {
-			panic(engine.ErrKilled)
-		}
 		panic(err)
 	}
 	return stack[0]
@@ -146,8 +140,8 @@ func (i *interpreted) StackPointer() int32      { return int32(uint32(i.sp.Get()
 func (i *interpreted) SetStackPointer(sp int32) { i.sp.Set(uint64(uint32(sp))) }
 func (i *interpreted) ResetGuard()              {}
 func (i *interpreted) StackUsedFrom() int32     { return 0 }
-func (i *interpreted) Kill()                    { i.killed.Store(true); i.cancel() }
-func (i *interpreted) Close()                   { _ = i.mod.Close(i.ctx); i.cancel() }
+func (i *interpreted) Kill()                    {}
+func (i *interpreted) Close()                   { _ = i.mod.Close(i.ctx) }
 
 func (i *interpreted) Initialize()             { i.call(fnInitialize) }
 func (i *interpreted) Init() int32             { return int32(uint32(i.call(fnInit))) }
