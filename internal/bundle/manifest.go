@@ -160,6 +160,8 @@ func position(b []byte, err error) (line, column int) {
 		offset = syntax.Offset
 	case errors.As(err, &typ):
 		offset = typ.Offset
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		offset = int64(len(b))
 	default:
 		return 0, 0
 	}

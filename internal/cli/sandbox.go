@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// openWait bounds how long a sandbox may take to open.
+const openWait = 30 * time.Second
+
+// sandbox is one run of the command: a service of one node in this process,
+// with everything that it needs in one directory.
+type sandbox struct {
+	env     *Env
+	app     string // folder or bundle; "" for none
+	dir     string // absolute
+	temp    bool   // dir is removed at the end
+	address string
+	members int
+	level   string
+}
+
+func newSandbox(env *Env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Run a whole service on this machine, for development",
+		Long: `Makes keys for members and a user, starts a service of one node, activates the
+members, deploys the application by a proposal on which the members vote, opens
+the service and prints curl commands that work as they are.
+
+Everything is in one directory: a temporary one, which is gone after Ctrl-C, or
+the one named with --dir, which is kept. The service is a new one each time.
+It proves nothing about the machine that it runs on.`,
+		Example: "  synod sandbox --app examples/logging-ts",
+		Args:    args(cobra.NoArgs),
+	}
+	p := newPrinter(env, c)
+	f := c.Flags()
+	app := f.String("app", "", "application to deploy: a folder with app.json, or a bundle.json")
+	dir := f.String("dir", "", "keep everything in this directory, which must be new or empty")
+	address := f.String("address", "127.0.0.1:8000", "where to listen, host:port; port 0 lets the system choose")
+	members := f.Int("members", 3, "number of members, 1 to 9")
+	level := f.String("log-level", "info", "level of the node's log in node.log: trace, debug, info, fail or fatal")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		const membersMax = 9
+		if *members < 1 || *members > membersMax {
+			return usagef(cmd, "--members %d: want 1 to %d", *members, membersMax)
+		}
+		if _, _, err := net.SplitHostPort(*address); err != nil {
+			return usagef(cmd, "--address: %w", err)
+		}
+		// Whoever reads the output may stop reading; that must not end the process
+		// before it has cleaned up.
+		signal.Ignore(syscall.SIGPIPE)
+		s := &sandbox{env: env, app: *app, address: *address, members: *members, level: *level}
+		if err := s.makeDir(*dir); err != nil {
+			return err
+		}
+		err := s.run(cmd.Context(), p)
+		return errors.Join(err, s.remove())
+	}
+	return c
+}
+
+// makeDir finds or makes the sandbox's directory.
+func (s *sandbox) makeDir(dir string) error {
+	if dir == "" {
+		made, err := os.MkdirTemp("", "synod-sandbox-")
+		if err != nil {
+			return fmt.Errorf("make directory: %w", err)
+		}
+		s.dir, s.temp = made, true
+		return nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("find directory: %w", err)
+	}
+	if err := os.MkdirAll(abs, 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	entries, err := os.ReadDir(abs)
+	if err != nil {
+		return fmt.Errorf("read directory: %w", err)
+	}
+	if len(entries) > 0 {
+		return withHint(fmt.Errorf("%s is not empty", dir), "a sandbox is a new service: name a new directory, or leave --dir away")
+	}
+	s.dir = abs
+	return nil
+}
+
+func (s *sandbox) remove() error {
+	if !s.temp {
+		return nil
+	}
+	// The node's working directory was in there.
+	if err := os.Chdir(os.TempDir()); err != nil {
+		return fmt.Errorf("leave directory: %w", err)
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove directory: %w", err)
+	}
+	return nil
+}
+
+// run opens the service, says so and keeps it until ctx ends.
+func (s *sandbox) run(ctx context.Context, p *printer) error {
+	began := time.Now()
+	bundleJSON, err := s.prepare()
+	if err != nil {
+		return err
+	}
+	running, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	opening, cancel := context.WithTimeout(ctx, openWait)
+	err = running.open(opening, bundleJSON)
+	cancel()
+	switch {
+	case ctx.Err() != nil:
+		return running.stop()
+	case err != nil:
+		return errors.Join(s.explain(err), running.stop())
+	}
+	if err := s.announce(p, running, bundleJSON, time.Since(began)); err != nil {
+		return errors.Join(err, running.stop())
+	}
+	select {
+	case <-ctx.Done():
+	case err := <-running.ended:
+		running.ended <- err
+		return s.explain(fmt.Errorf("the node ended by itself: %w", err))
+	}
+	return running.stop()
+}
+
+// explain shows the end of the node's log with an error, since a temporary
+// directory is gone in a moment.
+func (s *sandbox) explain(err error) error {
+	const shown = 2048 // bytes
+	b, rerr := os.ReadFile(s.path("node.log"))
+	if rerr != nil {
+		return err
+	}
+	if len(b) > shown {
+		b = b[len(b)-shown:]
+	}
+	fmt.Fprintf(s.env.Stderr, "the end of the node's log:\n%s\n", b)
+	return err
+}
+
+func (s *sandbox) path(name string) string { return filepath.Join(s.dir, name) }
