@@ -14,7 +14,7 @@ build: generate ## all binaries into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/... ./examples/...
 
 run: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
-	bin/synod sandbox
+	bin/synod sandbox --app examples/logging-ts
 
 test: lint unit e2e ## everything that CI runs
 
