@@ -11,6 +11,7 @@ type version struct {
 	klen  uint32
 	older uint32 // the version before, in the table's pool; 0 if none
 	tomb  bool   // the key is absent from here on
+	held  bool   // a pin that sees it remembers the cell
 }
 
 // A cell is a key with its newest version.

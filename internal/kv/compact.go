@@ -44,11 +44,13 @@ func (s *Store) Compact(seqno synod.SeqNo) {
 
 	s.rounds++
 	r.number = s.rounds
-	for i := range writes {
-		r.trim(*s.writes.at(i))
-	}
+	r.loose = true
 	for _, w := range loose {
 		r.trim(w)
+	}
+	r.loose = false
+	for i := range writes {
+		r.trim(*s.writes.at(i))
 	}
 	r.unlock()
 	s.writes.pop(writes)
@@ -81,6 +83,7 @@ type round struct {
 	floor  uint64
 	number uint32
 	pinned bool // a snapshot below the floor was pinned when the round began
+	loose  bool // what is trimmed now is what released pins kept
 
 	locked *table // whose mu is held
 	held   int    // cells trimmed under this hold
@@ -104,9 +107,10 @@ func (r *round) unlock() {
 }
 
 // needed says whether a pinned snapshot sees what was written at from and
-// superseded at to, and makes that pin remember the cell. No new pin can
-// appear there: Begin and BeginAt pin at or above the floor, or where a pin is.
-func (r *round) needed(from, to uint64, w write) bool {
+// superseded at to, and makes that pin remember the cell unless a pin does
+// already, which held says. No new pin can appear there: Begin and BeginAt pin
+// at or above the floor, or where a pin is.
+func (r *round) needed(from, to uint64, w write, held *bool) bool {
 	if !r.pinned {
 		return false
 	}
@@ -117,7 +121,10 @@ func (r *round) needed(from, to uint64, w write) bool {
 	if p == nil {
 		return false
 	}
-	p.kept = append(p.kept, w)
+	if !*held || r.loose {
+		*held = true
+		p.kept = append(p.kept, w)
+	}
 	return true
 }
 
@@ -150,7 +157,7 @@ func (r *round) trimCell(w write) {
 		id := *link
 		old := t.past.at(id)
 		from := old.stamp
-		if r.needed(from, to, w) {
+		if r.needed(from, to, w, &old.held) {
 			link = &old.older
 		} else {
 			*link = old.older
@@ -171,9 +178,9 @@ func (r *round) trimHistory(t *table) {
 		return
 	}
 	for j := kept - 1; j >= 0; j-- {
-		if r.needed(t.hist.at(j).stamp, t.hist.at(j+1).stamp, write{table: t}) {
+		if old := t.hist.at(j); r.needed(old.stamp, t.hist.at(j+1).stamp, write{table: t}, &old.held) {
 			kept-- // never below j: what is still to be looked at stays
-			*t.hist.at(kept) = *t.hist.at(j)
+			*t.hist.at(kept) = *old
 		}
 	}
 	t.hist.pop(kept)

@@ -67,10 +67,10 @@ func (t *table) restore(id uint32, base uint64, at place) bool {
 	if old := t.at(c, base); old != nil {
 		v = *old
 	}
-	v.stamp = at.stamp
+	v.stamp, v.held = at.stamp, false
 	if t.lastStamp() != at.stamp {
 		before := t.stateLocked(base)
-		before.stamp = at.stamp
+		before.stamp, before.held = at.stamp, false
 		t.hist.push(before)
 	}
 	var ignored int // the history's entry has the count already

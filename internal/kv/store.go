@@ -150,7 +150,7 @@ func (s *Store) install(m *MapWrites, at place) int {
 		}
 		s.writes.push(write{t, cell})
 	}
-	t.hist.push(tableVersion{at.stamp, uint64(at.id.SeqNo), count})
+	t.hist.push(tableVersion{stamp: at.stamp, seqno: uint64(at.id.SeqNo), count: count})
 	t.mu.Unlock()
 	return n
 }

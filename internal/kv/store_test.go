@@ -412,3 +412,37 @@ func TestHashCollisions(t *testing.T) {
 		t.Errorf("%d hashes and %d cells stay", len(tab.index), tab.order.size)
 	}
 }
+
+// TestLongPin holds one snapshot while a few keys are overwritten many times:
+// what is kept for it follows the keys, not the writes.
+func TestLongPin(t *testing.T) {
+	s := New()
+	for i := range 10 {
+		put(t, s, "m", fmt.Sprint(i), "first")
+	}
+	old := s.Begin()
+	second := s.Begin()
+	const writes = 5000
+	for i := range writes {
+		at := put(t, s, "m", fmt.Sprint(i%10), "later")
+		if i%7 == 0 {
+			s.Compact(at.SeqNo)
+		}
+	}
+	p := old.pin
+	tab := s.table("m")
+	if len(p.kept) > 11 || int(tab.past.used) > 100 || tab.hist.len() > 100 {
+		t.Errorf("%d cells kept, %d old versions, %d states", len(p.kept), tab.past.used, tab.hist.len())
+	}
+	old.Release()
+	s.Compact(s.Tip().SeqNo)
+	if get(second, "m", "3") != "first" {
+		t.Error("the second transaction lost its snapshot")
+	}
+	second.Release()
+	at := put(t, s, "m", "end", "end")
+	s.Compact(at.SeqNo)
+	if n := int(tab.past.used) - len(tab.past.free); n != 0 {
+		t.Errorf("%d old versions stay", n)
+	}
+}

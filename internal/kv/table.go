@@ -29,6 +29,7 @@ type tableVersion struct {
 	stamp uint64
 	seqno uint64 // newest transaction that wrote to the table
 	count int    // keys present
+	held  bool   // a pin that sees it remembers the table
 }
 
 // lock takes mu for writing. Readers hold it for well under a microsecond, so
