@@ -87,6 +87,9 @@ type interpreted struct {
 	mod api.Module
 	sp  api.MutableGlobal
 	fns [fnCount]api.Function
+	// busy marks functions that are running: an api.Function must not be
+	// called again while it runs, as happens when a host function calls back.
+	busy [fnCount]bool
 }
 
 func (w *wazeroRuntime) newGuest(ctx context.Context, h hostSide) (guest, error) {
@@ -113,9 +116,15 @@ func u[T int32 | int64](v T) uint64 {
 func (i *interpreted) call(fn int, args ...uint64) uint64 {
 	var stack [8]uint64
 	n := copy(stack[:], args)
-	if err := i.fns[fn].CallWithStack(i.ctx, stack[:max(n, 1)]); err != nil {
+	f, nested := i.fns[fn], i.busy[fn]
+	if nested {
+		f = i.mod.ExportedFunction(exportNames[fn])
+	}
+	i.busy[fn] = true
+	if err := f.CallWithStack(i.ctx, stack[:max(n, 1)]); err != nil {
 		panic(err)
 	}
+	i.busy[fn] = nested
 	return stack[0]
 }
 

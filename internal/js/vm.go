@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"synod/internal/js/engine"
 )
@@ -388,7 +387,17 @@ func (v *vm) hostClock() int64 {
 		return 0
 	}
 	v.effect()
-	return v.eng.now().UnixNano()
+	now := v.eng.now()
+	if c := v.call; c != nil && !c.deadline.IsZero() && !now.Before(c.deadline) {
+		// The engine polls rarely, and a script that watches the clock may
+		// outrun its limit by much before it does.
+		if !c.timedOut {
+			c.timedOut = true
+			v.eng.logTimeout(c)
+		}
+		panic(engine.ErrKilled)
+	}
+	return now.UnixNano()
 }
 
 func (v *vm) hostRandom(ptr, n int32) {
@@ -408,7 +417,3 @@ func (v *vm) effect() {
 		panic(errImpure)
 	}
 }
-
-// deadlineFrom is the end of a limit, at least one nanosecond from the zero
-// time so that "no deadline" and "at once" differ.
-func deadlineFrom(now time.Time, limit time.Duration) time.Time { return now.Add(max(limit, 0)) }
