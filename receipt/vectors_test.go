@@ -152,6 +152,9 @@ func TestEndorsementLists(t *testing.T) {
 	}
 	for i := range list {
 		eachFlip(list[i], func(bit int, changed []byte) {
+			if bit/8%3 != 0 && !*allBits {
+				return // each costs three verifications
+			}
 			e := [][]byte{list[0], list[1]}
 			e[i] = changed
 			if verify(e...) == nil {

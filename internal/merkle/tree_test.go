@@ -137,7 +137,7 @@ func checkTree(t *testing.T, tree *Tree, leaves []Hash) {
 }
 
 func TestAgainstDefinition(t *testing.T) {
-	leaves := leavesTo(70)
+	leaves := leavesTo(40)
 	for n := range leaves {
 		tree := New()
 		for _, l := range leaves[1 : n+1] {
@@ -148,7 +148,7 @@ func TestAgainstDefinition(t *testing.T) {
 }
 
 func TestRandomWalk(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		tree, leaves := New(), leavesTo(0)
 		for range 60 {
@@ -175,7 +175,7 @@ func TestRandomWalk(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if len(leaves) < 40 {
+			if len(leaves) < 24 {
 				checkTree(t, tree, leaves)
 			} else if tree.Root() != reference(leaves) {
 				t.Fatal("root differs")
