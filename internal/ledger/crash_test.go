@@ -179,7 +179,7 @@ func (w *world) crash(a attempt) error {
 		}
 		w.disk = w.disk.Reboot(model, w.rng)
 		w.say("crash, model %d: %v", model, names0(w.disk))
-		if model == faultfs.Unordered {
+		if w.model == faultfs.Unordered { // no other model has torn a header before
 			if err := w.headersPointToTables(); err != nil {
 				return err
 			}
