@@ -75,7 +75,9 @@ func (s *signState) spent(cost time.Duration, now time.Time) {
 		s.cost, s.credit, s.refilled = cost, signingBurst*cost, now
 	}
 	s.cost = (7*s.cost + cost) / 8
-	s.credit -= cost
+	// What the bounds on count and delay force is not held against those who
+	// wait afterwards for more than one signature's worth.
+	s.credit = max(s.credit-cost, -s.cost)
 }
 
 type signJob struct {
