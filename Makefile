@@ -5,7 +5,7 @@ GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lin
 FUZZTIME      ?= 30s
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
 
-.PHONY: help build run test unit race lint fuzz bench e2e ccf-suites generate setup tidy clean
+.PHONY: help build run test unit race lint fmt fuzz bench e2e ccf-suites generate setup tidy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -27,6 +27,9 @@ race: generate ## unit tests under the race detector (needs a C compiler)
 
 lint: generate ## the rules of .golangci.yml
 	$(GOLANGCI_LINT) run
+
+fmt: ## format the code as lint wants it
+	$(GOLANGCI_LINT) fmt
 
 fuzz: generate ## every fuzz target for FUZZTIME
 	tools/fuzz $(FUZZTIME)
