@@ -146,8 +146,10 @@ func TestErrorsAreTyped(t *testing.T) {
 	})
 	c := svc.dial(srv.URL)
 	for path, want := range map[string]*synod.Error{
-		"/app/json": {Status: 403, Code: "AuthorizationFailed", Message: "no",
-			Details: []synod.ErrorDetail{{AuthPolicy: "p", Code: "c", Message: "m"}}},
+		"/app/json": {
+			Status: 403, Code: "AuthorizationFailed", Message: "no",
+			Details: []synod.ErrorDetail{{AuthPolicy: "p", Code: "c", Message: "m"}},
+		},
 		"/app/text":  {Status: 502, Code: "HTTP 502", Message: strings.Repeat("x", 200)},
 		"/app/empty": {Status: 503, Code: "HTTP 503", Message: "Service Unavailable"},
 	} {

@@ -28,8 +28,10 @@ func ExampleDial() {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	resp, err := c.Do(ctx, client.Request{Method: "POST", Path: "/app/log/public",
-		Body: []byte(`{"id":1,"msg":"Hello"}`), Wait: client.WaitReceipt})
+	resp, err := c.Do(ctx, client.Request{
+		Method: "POST", Path: "/app/log/public",
+		Body: []byte(`{"id":1,"msg":"Hello"}`), Wait: client.WaitReceipt,
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -97,8 +97,10 @@ func TestGovernanceRequests(t *testing.T) {
 	}
 
 	header := func(kind, proposal string) cose.GovHeader {
-		return cose.GovHeader{Alg: -35, KID: id, MsgType: kind, HasMsgType: true, ProposalID: proposal,
-			HasProposalID: proposal != "", HasCreatedAt: true}
+		return cose.GovHeader{
+			Alg: -35, KID: id, MsgType: kind, HasMsgType: true, ProposalID: proposal,
+			HasProposalID: proposal != "", HasCreatedAt: true,
+		}
 	}
 	ballot, _ := json.Marshal(map[string]string{"ballot": BallotFor})
 	const version, mime = "?api-version=2024-07-01", "application/cose"

@@ -157,8 +157,10 @@ func (c *Client) once(ctx context.Context, r Request, target string) (*Response,
 	if len(body) > DefaultBodyMax {
 		return nil, ErrTooLarge
 	}
-	resp := &Response{Status: answer.StatusCode, Header: answer.Header, Body: body,
-		TxStatus: synod.TxStatus(answer.Header.Get(headerStatus))}
+	resp := &Response{
+		Status: answer.StatusCode, Header: answer.Header, Body: body,
+		TxStatus: synod.TxStatus(answer.Header.Get(headerStatus)),
+	}
 	if text := answer.Header.Get(headerTxID); text != "" {
 		if resp.TxID, err = synod.ParseTxID(text); err != nil {
 			return nil, fmt.Errorf("read response: %w", err)

@@ -83,8 +83,10 @@ func List(dirs ...string) (chunks []Chunk, skipped []string, err error) {
 			if err != nil {
 				return nil, nil, fmt.Errorf("list ledger: %w", err)
 			}
-			chunks = append(chunks, Chunk{File: path, First: name.Start, Last: name.End, SizeBytes: info.Size(),
-				Committed: name.Committed, Recovery: name.Recovery})
+			chunks = append(chunks, Chunk{
+				File: path, First: name.Start, Last: name.End, SizeBytes: info.Size(),
+				Committed: name.Committed, Recovery: name.Recovery,
+			})
 		}
 	}
 	sort.SliceStable(chunks, func(i, j int) bool { return chunks[i].First < chunks[j].First })
@@ -180,12 +182,16 @@ func (d *directory) chunks() error {
 		c := &d.report.Chunks[i]
 		last := i == len(d.report.Chunks)-1
 		if want := d.verifier.Last().SeqNo + 1; c.First != want {
-			return &ledger.CorruptError{File: c.File, SeqNo: want, Reason: fmt.Sprintf("starts at entry %d, want %d", c.First, want),
-				Hint: "files of the ledger are missing or overlap: bring the file that holds this entry, from a backup or another node"}
+			return &ledger.CorruptError{
+				File: c.File, SeqNo: want, Reason: fmt.Sprintf("starts at entry %d, want %d", c.First, want),
+				Hint: "files of the ledger are missing or overlap: bring the file that holds this entry, from a backup or another node",
+			}
 		}
 		if c.Committed && i > 0 && !d.report.Chunks[i-1].Committed {
-			return &ledger.CorruptError{File: c.File, SeqNo: c.First, Reason: "committed, but follows a file that is not",
-				Hint: "these files are from different nodes or times: verify each copy on its own"}
+			return &ledger.CorruptError{
+				File: c.File, SeqNo: c.First, Reason: "committed, but follows a file that is not",
+				Hint: "these files are from different nodes or times: verify each copy on its own",
+			}
 		}
 		if err := d.chunk(c, last); err != nil {
 			return err
@@ -211,8 +217,10 @@ func (d *directory) chunk(c *Chunk, last bool) error {
 	}
 	c.Complete = s.Complete()
 	if !c.Complete && (c.Committed || !last) {
-		return &ledger.CorruptError{File: c.File, SeqNo: c.First, Reason: "has no positions table, but is not the ledger's last file",
-			Hint: "the file was cut or is an older copy: take it from a backup or another node"}
+		return &ledger.CorruptError{
+			File: c.File, SeqNo: c.First, Reason: "has no positions table, but is not the ledger's last file",
+			Hint: "the file was cut or is an older copy: take it from a backup or another node",
+		}
 	}
 	for {
 		at := s.Offset()
@@ -255,8 +263,10 @@ func (d *directory) entry(c *Chunk, at, end int64, e *ledger.Entry) error {
 func (d *directory) endOfChunk(c *Chunk) error {
 	last := d.verifier.Last().SeqNo
 	if c.Committed && c.Last != last {
-		return &ledger.CorruptError{File: c.File, SeqNo: last, Reason: fmt.Sprintf("ends at entry %d, its name says %d", last, c.Last),
-			Hint: "the file was cut or renamed: take it from a backup or another node"}
+		return &ledger.CorruptError{
+			File: c.File, SeqNo: last, Reason: fmt.Sprintf("ends at entry %d, its name says %d", last, c.Last),
+			Hint: "the file was cut or renamed: take it from a backup or another node",
+		}
 	}
 	if last >= c.First {
 		c.Last = last

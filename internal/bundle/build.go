@@ -42,8 +42,10 @@ func Build(dir string) (*Result, error) {
 	}
 	metadata, err := os.ReadFile(filepath.Join(dir, "app.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{Faults: []Fault{{File: "app.json", Text: "there is no such file in " + dir,
-			Hint: "name the application's folder: it holds app.json and src/"}}}
+		return nil, &Error{Faults: []Fault{{
+			File: "app.json", Text: "there is no such file in " + dir,
+			Hint: "name the application's folder: it holds app.json and src/",
+		}}}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read application: %w", err)
@@ -113,9 +115,11 @@ func (b *builder) findEntries(endpoints []endpoint, found *faults) {
 		}
 		b.entries[e.module] = file
 		if file == "" {
-			found.add(Fault{File: "app.json", Where: e.where + ".js_module",
+			found.add(Fault{
+				File: "app.json", Where: e.where + ".js_module",
 				Text: fmt.Sprintf("there is no source file for module %q", e.module),
-				Hint: "looked for src/" + strings.Join(sourceNames(name), ", src/")})
+				Hint: "looked for src/" + strings.Join(sourceNames(name), ", src/"),
+			})
 		}
 	}
 }
@@ -252,8 +256,10 @@ func (b *builder) checkBuild(built api.BuildResult, meta metafile, endpoints []e
 			sort.Strings(names)
 			hint = "the module exports " + strings.Join(names, ", ")
 		}
-		found.add(Fault{File: "app.json", Where: e.where + ".js_function",
-			Text: fmt.Sprintf("module src/%s has no export %q", b.entries[e.module], e.function), Hint: hint})
+		found.add(Fault{
+			File: "app.json", Where: e.where + ".js_function",
+			Text: fmt.Sprintf("module src/%s has no export %q", b.entries[e.module], e.function), Hint: hint,
+		})
 	}
 }
 
@@ -265,8 +271,10 @@ func messageFault(m api.Message) Fault {
 	return f
 }
 
-var nodeModules = []string{"assert", "buffer", "child_process", "crypto", "events", "fs", "http", "https", "net", "os",
-	"path", "process", "stream", "tls", "url", "util", "worker_threads", "zlib"}
+var nodeModules = []string{
+	"assert", "buffer", "child_process", "crypto", "events", "fs", "http", "https", "net", "os",
+	"path", "process", "stream", "tls", "url", "util", "worker_threads", "zlib",
+}
 
 func (b *builder) hint(m api.Message) string {
 	rest, ok := strings.CutPrefix(m.Text, `Could not resolve "`)
@@ -302,8 +310,10 @@ func (b *builder) pack() ([]Module, error) {
 			return err
 		}
 		if !utf8.Valid(source) {
-			return &Error{Faults: []Fault{{File: "src/" + name, Text: "is not UTF-8 text",
-				Hint: "src holds source text only; move other files elsewhere"}}}
+			return &Error{Faults: []Fault{{
+				File: "src/" + name, Text: "is not UTF-8 text",
+				Hint: "src holds source text only; move other files elsewhere",
+			}}}
 		}
 		out = append(out, Module{Name: name, Source: string(source)})
 		return nil

@@ -167,18 +167,29 @@ func TestFaults(t *testing.T) {
 		"missing export": {good + "-- src/a.js --\nexport const h = 1, g = 2;\n", []string{`src/a.js has no export "f"`}, "exports g, h"},
 		"no export":      {good + "-- src/a.js --\nlet f = 1;\n", []string{`has no export "f"`}, "exports nothing"},
 		"syntax error":   {good + "-- src/a.js --\nexport function f( {}\nlet;\n", []string{"src/a.js:2:"}, ""},
-		"missing import": {good + "-- src/a.js --\nimport x from './gone.js';\nexport const f = x;\n",
-			[]string{"src/a.js:1:15", `Could not resolve "./gone.js"`}, "no such file"},
-		"missing package": {good + "-- src/a.ts --\nimport x from '@microsoft/ccf-app';\nexport const f = x;\n",
-			[]string{`Could not resolve "@microsoft/ccf-app"`}, "npm ci"},
+		"missing import": {
+			good + "-- src/a.js --\nimport x from './gone.js';\nexport const f = x;\n",
+			[]string{"src/a.js:1:15", `Could not resolve "./gone.js"`},
+			"no such file",
+		},
+		"missing package": {
+			good + "-- src/a.ts --\nimport x from '@microsoft/ccf-app';\nexport const f = x;\n",
+			[]string{`Could not resolve "@microsoft/ccf-app"`},
+			"npm ci",
+		},
 		"node module": {good + "-- src/a.ts --\nimport x from 'fs';\nexport const f = x;\n", []string{`"fs"`}, "no Node.js modules"},
 		"all faults at once": {`-- app.json --
 {"endpoints":{"x":{"fetch":{},"get":{"js_module":"a.js","mode":"rw","authn_policies":["nobody",{"all_of":[]}],"openapi":3}}}}
-`, []string{"endpoints.x: the path does not start with /", "endpoints.x.fetch: is not an HTTP method",
+`, []string{
+			"endpoints.x: the path does not start with /", "endpoints.x.fetch: is not an HTTP method",
 			"js_function: is missing", `mode: "rw" is not known`, "forwarding_required: is missing",
-			`authn_policies[0]: "nobody"`, "authn_policies[1]", "openapi: is not an object"}, ""},
-		"outside src": {"-- app.json --\n" + manifest("../a.js", "f") + "\n-- a.js --\nexport const f = 1;\n",
-			[]string{"no source file"}, ""},
+			`authn_policies[0]: "nobody"`, "authn_policies[1]", "openapi: is not an object",
+		}, ""},
+		"outside src": {
+			"-- app.json --\n" + manifest("../a.js", "f") + "\n-- a.js --\nexport const f = 1;\n",
+			[]string{"no source file"},
+			"",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -32,8 +32,10 @@ func Parse(b []byte) (*Bundle, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&out); err != nil {
-		return nil, &Error{Faults: []Fault{{Text: fmt.Sprintf("not a bundle: %s", err),
-			Hint: `a bundle is {"metadata":{"endpoints":{…}},"modules":[{"name":…,"module":…},…]}, as synod app build writes it`}}}
+		return nil, &Error{Faults: []Fault{{
+			Text: fmt.Sprintf("not a bundle: %s", err),
+			Hint: `a bundle is {"metadata":{"endpoints":{…}},"modules":[{"name":…,"module":…},…]}, as synod app build writes it`,
+		}}}
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, &Error{Faults: []Fault{{Text: "not a bundle: there is data after the JSON value"}}}
@@ -53,8 +55,10 @@ func Parse(b []byte) (*Bundle, error) {
 	man := parseManifest(out.Metadata, "", &fs)
 	for _, e := range man {
 		if e.module != "" && !names[strings.TrimPrefix(e.module, "/")] {
-			fs.add(Fault{Where: "metadata." + e.where + ".js_module",
-				Text: fmt.Sprintf("the bundle has no module %q", e.module)})
+			fs.add(Fault{
+				Where: "metadata." + e.where + ".js_module",
+				Text:  fmt.Sprintf("the bundle has no module %q", e.module),
+			})
 		}
 	}
 	if err := fs.err(); err != nil {

@@ -49,8 +49,10 @@ func parseManifest(b []byte, file string, fs *faults) []endpoint {
 	}
 	if err := decodeOne(b, &top); err != nil {
 		line, col := position(b, err)
-		fs.add(Fault{File: file, Line: line, Column: col, Text: err.Error(),
-			Hint: `app.json is {"endpoints":{"/path":{"get":{"js_module":…,"js_function":…,…}}}}`})
+		fs.add(Fault{
+			File: file, Line: line, Column: col, Text: err.Error(),
+			Hint: `app.json is {"endpoints":{"/path":{"get":{"js_module":…,"js_function":…,…}}}}`,
+		})
 		return nil
 	}
 	if top.Endpoints == nil {

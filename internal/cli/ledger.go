@@ -296,10 +296,12 @@ type shownWrite struct {
 
 func printEntry(p *printer, e *ledger.Entry, maps []kv.MapWrites, file string, offset int64) error {
 	digest, leaf := e.WriteSetDigest(), e.Leaf()
-	out := shownEntry{TransactionID: e.TxID.String(), File: file, Offset: offset, SizeBytes: len(e.Raw), Flags: e.Flags,
+	out := shownEntry{
+		TransactionID: e.TxID.String(), File: file, Offset: offset, SizeBytes: len(e.Raw), Flags: e.Flags,
 		Type: byte(e.Type), Signature: e.IsSignature(), PrivateBytes: len(e.Cipher),
 		ClaimsDigest: hex.EncodeToString(e.Claims[:]), WriteSet: hex.EncodeToString(digest[:]), Leaf: hex.EncodeToString(leaf[:]),
-		Tables: []shownMap{}}
+		Tables: []shownMap{},
+	}
 	for _, m := range maps {
 		shown := shownMap{Name: m.Name, Writes: []shownWrite{}, Removes: []string{}}
 		for _, w := range m.Writes {

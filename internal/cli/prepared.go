@@ -76,8 +76,10 @@ func (o *offline) write(cmd *cobra.Command, p *printer, path string, m client.Me
 	if err != nil {
 		return err
 	}
-	r := prepared{MemberID: id, Curve: pub.Curve.Params().Name, Path: strings.ReplaceAll(path, "{member}", string(id)), Kind: m.Kind,
-		ProposalID: m.ProposalID, CreatedAt: time.Now().Unix(), Payload: m.Payload}
+	r := prepared{
+		MemberID: id, Curve: pub.Curve.Params().Name, Path: strings.ReplaceAll(path, "{member}", string(id)), Kind: m.Kind,
+		ProposalID: m.ProposalID, CreatedAt: time.Now().Unix(), Payload: m.Payload,
+	}
 	u, err := r.unsigned()
 	if err != nil {
 		return err

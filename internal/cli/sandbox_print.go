@@ -26,8 +26,10 @@ type sandboxInfo struct {
 
 // announce says that the service is open, and what to type.
 func (s *sandbox) announce(p *printer, r *sandboxNode, bundleJSON []byte, took time.Duration) error {
-	info := sandboxInfo{URL: r.url, Dir: s.dir, ServiceCert: s.path("service_cert.pem"), User: s.path("user0"),
-		App: s.app, OpenSeconds: took.Round(time.Millisecond).Seconds()}
+	info := sandboxInfo{
+		URL: r.url, Dir: s.dir, ServiceCert: s.path("service_cert.pem"), User: s.path("user0"),
+		App: s.app, OpenSeconds: took.Round(time.Millisecond).Seconds(),
+	}
 	for i := range s.members {
 		info.Members = append(info.Members, s.path(memberName(i)))
 	}

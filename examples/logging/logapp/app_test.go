@@ -231,8 +231,10 @@ func TestWhoIsCalling(t *testing.T) {
 		"JWT\nThe caller is identified by a JWT issued by: i\nThe JWT header is:\n{\n":                                                                  jwt,
 		"User COSE Sign1\nThe caller is identified by a COSE Sign1 signed by kid: u1\nThe caller is identified by a COSE Sign1 with content of size: 3": signed,
 		"Unauthenticated": {Policy: "no_auth"},
-		"Conjoined auth policy: jwt+user_cert+user_cose_sign1\n\njwt:\nJWT": {Policy: "jwt+user_cert+user_cose_sign1",
-			AllOf: map[string]*app.Caller{"jwt": jwt, "user_cert": cert, "user_cose_sign1": signed}},
+		"Conjoined auth policy: jwt+user_cert+user_cose_sign1\n\njwt:\nJWT": {
+			Policy: "jwt+user_cert+user_cose_sign1",
+			AllOf:  map[string]*app.Caller{"jwt": jwt, "user_cert": cert, "user_cose_sign1": signed},
+		},
 	} {
 		h.caller = caller
 		if got, _ := h.call("POST", "/multi_auth", ""); !strings.HasPrefix(got.Body, want) {

@@ -40,14 +40,18 @@ func describe(caller *app.Caller) []string {
 	case app.AnyCert.Name():
 		return []string{"Any TLS cert", certText(caller)}
 	case app.JWT.Name():
-		return []string{"JWT",
+		return []string{
+			"JWT",
 			"The caller is identified by a JWT issued by: " + caller.JWT.KeyIssuer,
 			"The JWT header is:\n" + indent(caller.JWT.Header),
-			"The JWT payload is:\n" + indent(caller.JWT.Payload)}
+			"The JWT payload is:\n" + indent(caller.JWT.Payload),
+		}
 	case app.UserCOSE.Name():
-		return []string{"User COSE Sign1",
+		return []string{
+			"User COSE Sign1",
 			"The caller is identified by a COSE Sign1 signed by kid: " + caller.ID,
-			fmt.Sprintf("The caller is identified by a COSE Sign1 with content of size: %d", len(caller.COSE.Content))}
+			fmt.Sprintf("The caller is identified by a COSE Sign1 with content of size: %d", len(caller.COSE.Content)),
+		}
 	default:
 		return []string{"Unauthenticated", "The caller did not provide any authenticated identity"}
 	}
