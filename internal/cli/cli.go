@@ -102,7 +102,7 @@ command line: synod --config node.json --log-level info`,
 	})
 	root.AddCommand(
 		newSandbox(env), newNode(), newMember(env), newUser(env), newProposal(env),
-		newApp(env), newReceipt(env), newLedger(env),
+		newApp(env), newReceipt(env), newLedger(env), newBench(env),
 	)
 	return root
 }
