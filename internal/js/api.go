@@ -82,7 +82,7 @@ type GovCall struct {
 	Source   string // text of the module; it cannot import
 	Function string // export to call
 	Args     []any  // marshalled to JSON
-	Access   Access // GovReadOnly or GovReadWrite
+	Access   Access // GovReadWrite, or else GovReadOnly
 	Tx       app.Tx
 	Effects  *Effects // required for GovReadWrite
 	Limits   Limits   // raised to the defaults

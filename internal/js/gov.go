@@ -72,6 +72,9 @@ func (e *Engine) CallGov(ctx context.Context, c GovCall) (json.RawMessage, error
 	if c.Effects == nil {
 		c.Effects = &Effects{}
 	}
+	if c.Access != GovReadWrite {
+		c.Access = GovReadOnly
+	}
 	leave, err := e.enter(ctx)
 	if err != nil {
 		return nil, err

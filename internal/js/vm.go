@@ -244,7 +244,7 @@ func (v *vm) takeException() *Exception {
 // describe is takeException for a value that was thrown, which it frees.
 func (v *vm) describe(x value) *Exception {
 	defer v.free(x)
-	e := &Exception{Timeout: v.call != nil && v.call.timedOut}
+	e := &Exception{}
 	isError := isObject(x) && v.g.IsError(x) != 0
 	switch {
 	case isError || !isObject(x):
@@ -260,6 +260,10 @@ func (v *vm) describe(x value) *Exception {
 			e.Trace = formatTrace(v.textOrEmpty(stack))
 		}
 		v.free(stack)
+	}
+	// Describing runs the script's code too, and may be what took too long.
+	if e.Timeout = v.call != nil && v.call.timedOut; e.Timeout && e.Reason == "" {
+		e.Reason = reasonInterrupted
 	}
 	if e.Reason == "RangeError: Maximum call stack size exceeded" {
 		e.Reason = reasonStackOverflow
