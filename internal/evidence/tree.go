@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"fmt"
 	"sync"
 
 	"synod"
@@ -10,9 +11,14 @@ import (
 // Tree is the Merkle tree over the ledger. The replica goroutine changes it;
 // any goroutine may ask it for roots and paths.
 type Tree struct {
-	mu sync.Mutex
-	t  *merkle.Tree // guarded by mu
+	mu   sync.Mutex
+	t    *merkle.Tree // guarded by mu
+	from synod.SeqNo  // guarded by mu: the last service commit, where serialised trees begin
 }
+
+// kept is how many leaves below the last commit stay in memory: a request that
+// read the state before the commit may still ask for the root of then.
+const kept = 1 << 13
 
 // NewTree returns the tree of an empty ledger: leaf 0 alone.
 func NewTree() *Tree { return &Tree{t: merkle.New()} }
@@ -53,24 +59,31 @@ func (t *Tree) Path(seqno, last synod.SeqNo) (merkle.Path, error) {
 	return t.t.Path(uint64(seqno), uint64(last))
 }
 
-// Serialise writes the tree over 0..last, from the oldest leaf still held, as
+// Serialise writes the tree over 0..last, from the last service commit on, as
 // the table public:ccf.internal.tree holds it.
 func (t *Tree) Serialise(last synod.SeqNo) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.t.Serialise(t.t.MinIndex(), uint64(last))
+	return t.t.Serialise(uint64(t.from), uint64(last))
 }
 
-// Flush drops the leaves below seqno: they are committed.
+// Flush notes that the service has committed seqno: the leaves below it are
+// left out of later signatures, and dropped once they are old.
 func (t *Tree) Flush(seqno synod.SeqNo) {
 	t.mu.Lock()
-	t.t.FlushTo(uint64(seqno))
-	t.mu.Unlock()
+	defer t.mu.Unlock()
+	t.from = seqno
+	if seqno > kept {
+		t.t.FlushTo(uint64(seqno - kept))
+	}
 }
 
-// Retract drops the leaves above seqno. It fails if seqno is flushed.
+// Retract drops the leaves above seqno. It fails below the last commit.
 func (t *Tree) Retract(seqno synod.SeqNo) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if seqno < t.from {
+		return fmt.Errorf("retract the tree to %d: %d is committed", seqno, t.from)
+	}
 	return t.t.RetractTo(uint64(seqno))
 }

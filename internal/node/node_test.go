@@ -30,6 +30,7 @@ type service struct {
 	dir     string
 	members []*identity.Participant
 	user    *identity.Participant
+	log     *slog.Logger
 	stop    func() error
 }
 
@@ -84,8 +85,9 @@ func start(t testing.TB, a *app.App) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(logfmt.New(t.Output(), logfmt.Options{Level: slog.LevelInfo}))
-	if s.Node, err = node.Start(node.Options{Config: cfg, App: a, Logger: log, Version: "test"}); err != nil {
+	write("node.json", string(text))
+	s.log = slog.New(logfmt.New(t.Output(), logfmt.Options{Level: slog.LevelInfo}))
+	if s.Node, err = node.Start(node.Options{Config: cfg, App: a, Logger: s.log, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -156,13 +158,19 @@ func (s *service) poll(what string, try func() error) {
 	}
 }
 
-// open activates the members, adds the user and opens the service.
-func (s *service) open() {
+// governed waits until members can be heard.
+func (s *service) governed() {
 	s.t.Helper()
 	s.poll("governance to open", func() error {
 		_, err := s.dial(nil).Get(s.t.Context(), "/node/ready/gov", nil)
 		return err
 	})
+}
+
+// open activates the members, adds the user and opens the service.
+func (s *service) open() {
+	s.t.Helper()
+	s.governed()
 	for i := range s.members {
 		if _, err := s.member(i).Activate(s.t.Context()); err != nil {
 			s.t.Fatalf("activate member %d: %v", i, err)
