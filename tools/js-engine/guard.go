@@ -27,8 +27,8 @@ const (
 )
 
 // addGuard makes translated code call the guard of engine/guard.go: wherever
-// a function lowers the stack pointer, and around functions that could
-// recurse without ever lowering it. It also caps the memory.
+// a function lowers the stack pointer, in loops, and around functions that
+// could recurse without ever lowering it. It also caps the memory.
 func addGuard(source []byte) ([]byte, error) {
 	for _, line := range anySetting.FindAll(source, -1) {
 		if !lowering.Match(line) && !raising.Match(line) {
@@ -50,12 +50,41 @@ func addGuard(source []byte) ([]byte, error) {
 	if source, err = replaceOnce(source, memoryMax, memoryCap); err != nil {
 		return nil, err
 	}
+	source = addPolls(source)
 	for _, name := range frameless {
 		if source, err = countDepth(source, name); err != nil {
 			return nil, err
 		}
 	}
 	return source, nil
+}
+
+var (
+	funcHead = regexp.MustCompile(`^func (\(m \*Module\) )?\w+\(`)
+	label    = regexp.MustCompile(`^\t*(l\d+):$`)
+	jump     = regexp.MustCompile(`^(\t+)goto (l\d+)$`)
+)
+
+// addPolls looks at the watchdog wherever a method jumps back: functions
+// without the module have no loops worth stopping.
+func addPolls(source []byte) []byte {
+	var out bytes.Buffer
+	out.Grow(len(source) + len(source)/10)
+	method := false
+	seen := map[string]bool{}
+	for line := range bytes.Lines(source) {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if m := funcHead.FindSubmatch(text); m != nil {
+			method = len(m[1]) > 0
+			clear(seen)
+		} else if m := label.FindSubmatch(text); m != nil {
+			seen[string(m[1])] = true
+		} else if m := jump.FindSubmatch(text); m != nil && method && seen[string(m[2])] {
+			fmt.Fprintf(&out, "%sm.poll()\n", m[1])
+		}
+		out.Write(line)
+	}
+	return out.Bytes()
 }
 
 func replaceOnce(source []byte, old, new string) ([]byte, error) {

@@ -30,7 +30,7 @@ const callDepthMax = 200_000
 // guard watches a module's stack pointer. The translated code calls lowered
 // wherever a function lowers it below low, so that one comparison per
 // function finds overflow, says how much of the stack a call has used and is
-// the place where another goroutine can stop it.
+// a place where another goroutine can stop it; poll in loops is another.
 type guard struct {
 	low    atomic.Int32
 	killed atomic.Bool
@@ -50,8 +50,8 @@ func (m *Module) StackUsedFrom() int32 {
 	return max(m.low.Load()-redZone, 0)
 }
 
-// Kill makes a running call panic with ErrKilled at the next function that it
-// enters, and every later call too. It may be called from any goroutine. The
+// Kill makes a running call panic with ErrKilled in the next loop or at the
+// next function with a stack frame, and every later call too. It may be called from any goroutine. The
 // module is of no use afterwards.
 func (m *Module) Kill() {
 	m.killed.Store(true)
@@ -67,6 +67,13 @@ func (m *Module) SetStackPointer(sp int32) {
 	m.g0 = sp
 	if sp < m.low.Load() {
 		m.lowered(sp)
+	}
+}
+
+// poll is called by every loop.
+func (m *Module) poll() {
+	if m.low.Load() == math.MaxInt32 {
+		panic(ErrKilled)
 	}
 }
 
