@@ -37,6 +37,7 @@ type conn struct {
 
 	last   atomic.Int64 // coarse time of the last activity
 	busy   atomic.Int32 // requests being served
+	h2     atomic.Bool  // http2 has it
 	ending bool         // the sweeper's: reading was ended, writing is next
 }
 

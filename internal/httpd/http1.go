@@ -81,6 +81,7 @@ func (s *http1) readFailed(ctx context.Context, err error) {
 func (s *http1) refuse(ctx context.Context, resp *app.Response) {
 	s.l.release(s.conn)
 	s.head.reset()
+	s.head.close = true // announced, so that clients do not send more on it
 	if err := s.answer("", resp); err != nil {
 		s.debug(ctx, "answer not sent", err)
 		return

@@ -66,8 +66,13 @@ func (c *conn) serveHTTP2(ctx context.Context, h Handler) {
 			return
 		}
 	}
+	var under net.Conn = &activeConn{c.rw, c}
+	if c.tls != nil {
+		under = &secureConn{activeConn{c.rw, c}, c.tls}
+	}
+	c.h2.Store(true)
 	//nolint:staticcheck // deprecated for net/http's own server, which cannot be given one connection without ALPN
-	c.l.h2.ServeConn(&activeConn{c.rw, c}, &http2.ServeConnOpts{
+	c.l.h2.ServeConn(under, &http2.ServeConnOpts{
 		Context: ctx, BaseConfig: c.l.h2Base, Handler: &streams{c, h}, SawClientPreface: true,
 	})
 }
@@ -90,13 +95,13 @@ func (a *activeConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ConnectionState lets http2 check the connection's security.
-func (a *activeConn) ConnectionState() tls.ConnectionState {
-	if a.c.tls == nil {
-		return tls.ConnectionState{}
-	}
-	return a.c.tls.ConnectionState()
+// secureConn is an activeConn over TLS; http2 checks how secure it is.
+type secureConn struct {
+	activeConn
+	tls *tls.Conn
 }
+
+func (s *secureConn) ConnectionState() tls.ConnectionState { return s.tls.ConnectionState() }
 
 // streams hands the streams of one session to the Handler.
 type streams struct {

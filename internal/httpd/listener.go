@@ -209,7 +209,10 @@ func (l *Listener) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.sessions {
-		c.endReading()
+		// http2 needs to read while it answers: window updates arrive that way.
+		if !c.h2.Load() || c.busy.Load() == 0 {
+			c.endReading()
+		}
 	}
 }
 
