@@ -30,7 +30,7 @@ func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
 	s.head.sizeMax, s.head.countMax = int(c.l.cfg.MaxHeader), c.l.cfg.MaxHeaders
 	if c.capped {
 		if err := s.fill(); err == nil {
-			s.refuse(ctx, exhausted())
+			s.refuse(ctx, "", exhausted())
 		}
 		return
 	}
@@ -43,9 +43,9 @@ func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
 		if f != nil {
 			c.l.count(f.kind)
 			if f.kind == malformed {
-				s.refuse(ctx, unparsable(f, s.buf[s.r:s.w]))
+				s.refuse(ctx, "", unparsable(f, s.buf[s.r:s.w]))
 			} else {
-				s.refuse(ctx, tooLarge(f))
+				s.refuse(ctx, methods[s.head.method], tooLarge(f))
 			}
 			return
 		}
@@ -77,12 +77,13 @@ func (s *http1) readFailed(ctx context.Context, err error) {
 	}
 }
 
-// refuse answers without asking the Handler, and closes.
-func (s *http1) refuse(ctx context.Context, resp *app.Response) {
+// refuse answers without asking the Handler, and closes. method is empty if
+// there is none yet.
+func (s *http1) refuse(ctx context.Context, method string, resp *app.Response) {
 	s.l.release(s.conn)
 	s.head.reset()
 	s.head.close = true // announced, so that clients do not send more on it
-	if err := s.answer("", resp); err != nil {
+	if err := s.answer(method, resp); err != nil {
 		s.debug(ctx, "answer not sent", err)
 		return
 	}
