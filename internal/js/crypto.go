@@ -176,7 +176,7 @@ func (v *vm) keyPair(private, public any) (value, bool) {
 	if err != nil {
 		return v.throw(internalError, "Failed to serialise key pair: %s", err)
 	}
-	var o object
+	o := object{b: []byte{'{'}}
 	o.text("privateKey", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 	o.text("publicKey", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})))
 	return owned(v.parseJSON(string(o.end()), v.json))

@@ -1,8 +1,9 @@
 package js
 
 import (
+	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -85,7 +86,7 @@ func (v *vm) requestField(c *app.Context, name string) (value, bool) {
 		if err != nil {
 			return v.throw(internalError, "Unable to convert caller info: %s", err)
 		}
-		return owned(v.parseJSON(string(j), v.json))
+		return owned(v.parseJSON(bytesAsString(j), v.json))
 	default:
 		return v.throw(internalError, "unknown member of a request")
 	}
@@ -156,20 +157,21 @@ func callerJSON(c *app.Caller) ([]byte, error) {
 	if c == nil {
 		return []byte("null"), nil
 	}
-	var o object
+	return appendCaller(make([]byte, 0, 512+len(c.Data)+2*len(c.Cert)), c)
+}
+
+func appendCaller(b []byte, c *app.Caller) ([]byte, error) {
+	o := object{b: append(b, '{')}
 	switch {
 	case c.AllOf != nil:
-		names := make([]string, 0, len(c.AllOf))
-		for name := range c.AllOf {
-			names = append(names, name)
-		}
-		slices.Sort(names)
+		names := slices.Sorted(maps.Keys(c.AllOf))
 		for _, name := range names {
-			sub, err := callerJSON(c.AllOf[name])
+			o.name(name)
+			sub, err := appendCaller(o.b, c.AllOf[name])
 			if err != nil {
 				return nil, err
 			}
-			o.raw(name, sub)
+			o.b = sub
 		}
 		list, err := json.Marshal(names)
 		if err != nil {
@@ -178,16 +180,17 @@ func callerJSON(c *app.Caller) ([]byte, error) {
 		o.raw("policy", list)
 	case c.Policy == "jwt" && c.JWT != nil:
 		o.text("policy", c.Policy)
-		var j object
+		o.name("jwt")
+		j := object{b: append(o.b, '{')}
 		j.text("keyIssuer", c.JWT.KeyIssuer)
 		j.raw("header", c.JWT.Header)
 		j.raw("payload", c.JWT.Payload)
-		o.raw("jwt", j.end())
+		o.b = j.end()
 	case c.Policy == "no_auth":
 		o.text("policy", c.Policy)
 	case c.Policy == "any_cert":
 		o.text("policy", c.Policy)
-		o.text("cert", certPEM(c.Cert))
+		o.certificate("cert", c.Cert)
 	default:
 		if c.COSE != nil {
 			o.raw("cose", []byte("{}"))
@@ -195,29 +198,52 @@ func callerJSON(c *app.Caller) ([]byte, error) {
 		o.text("policy", c.Policy)
 		o.text("id", c.ID)
 		o.raw("data", c.Data)
-		o.text("cert", certPEM(c.Cert))
+		o.certificate("cert", c.Cert)
 	}
 	return o.end(), nil
 }
 
-func certPEM(der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+// object writes a JSON object whose members keep their order; b begins with
+// its brace, or with what precedes it and the brace.
+type object struct {
+	b     []byte
+	comma bool
 }
 
-// object writes a JSON object whose members keep their order.
-type object struct{ b []byte }
-
-func (o *object) raw(name string, v []byte) {
-	if len(o.b) > 0 {
+func (o *object) name(name string) {
+	if o.comma {
 		o.b = append(o.b, ',')
 	}
+	o.comma = true
 	o.b = append(appendJSONString(o.b, name), ':')
+}
+
+// raw writes a member that is JSON already; none means null.
+func (o *object) raw(name string, v []byte) {
+	o.name(name)
 	if len(v) == 0 {
 		v = []byte("null")
 	}
 	o.b = append(o.b, v...)
 }
 
-func (o *object) text(name, v string) { o.raw(name, appendJSONString(nil, v)) }
+func (o *object) text(name, v string) {
+	o.name(name)
+	o.b = appendJSONString(o.b, v)
+}
 
-func (o *object) end() []byte { return append(append([]byte{'{'}, o.b...), '}') }
+// certificate writes the PEM of a certificate.
+func (o *object) certificate(name string, der []byte) {
+	const line = 48 // bytes of DER for 64 characters
+	o.name(name)
+	o.b = append(o.b, `"-----BEGIN CERTIFICATE-----\n`...)
+	for len(der) > 0 {
+		n := min(line, len(der))
+		o.b = base64.StdEncoding.AppendEncode(o.b, der[:n])
+		o.b = append(o.b, `\n`...)
+		der = der[n:]
+	}
+	o.b = append(o.b, `-----END CERTIFICATE-----\n"`...)
+}
+
+func (o *object) end() []byte { return append(o.b, '}') }
