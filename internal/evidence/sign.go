@@ -21,7 +21,7 @@ import (
 type Signer struct {
 	NodeID     synod.NodeID
 	NodeKey    *ecdsa.PrivateKey
-	NodeCert   func() string // PEM of the service-endorsed certificate, "" while there is none
+	NodeCert   func() string // PEM of the service-endorsed certificate, or ""
 	ServiceKey *ecdsa.PrivateKey
 	ServiceKID string
 	Issuer     string

@@ -28,6 +28,7 @@ type identityState struct {
 
 	self     atomic.Pointer[servedCert] // self-signed
 	endorsed atomic.Pointer[servedCert] // by the service; nil until it commits
+	signing  atomic.Pointer[string]     // PEM of the newest endorsed one, committed or not
 }
 
 // servedCert is a certificate in the two forms that are needed.
@@ -38,9 +39,11 @@ type servedCert struct {
 
 func (i *identityState) selfSigned() string { return i.self.Load().pem }
 
-func (i *identityState) endorsedPEM() string {
-	if c := i.endorsed.Load(); c != nil {
-		return c.pem
+// signingCert is what signatures carry: the certificate in the tables that the
+// signature covers, so that the first of a service has one too.
+func (i *identityState) signingCert() string {
+	if pem := i.signing.Load(); pem != nil {
+		return *pem
 	}
 	return ""
 }
@@ -166,7 +169,7 @@ func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificat
 func (n *Node) signer() *evidence.Signer {
 	start := n.cfg.Command.Start
 	return &evidence.Signer{
-		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.id.endorsedPEM,
+		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.id.signingCert,
 		ServiceKey: n.service.key, ServiceKID: identity.ServiceKID(&n.service.key.PublicKey),
 		Issuer: start.COSEIssuer, Subject: start.COSESubject, Now: time.Now,
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"synod"
 	"synod/app"
 	"synod/client"
 	"synod/constitutions"
@@ -203,6 +204,12 @@ func TestNativeApplication(t *testing.T) {
 	}
 	if _, err := c.Receipt(t.Context(), resp.TxID, receipt.Options{TxID: resp.TxID}); err != nil {
 		t.Fatalf("receipt: %v", err)
+	}
+	for seqno := synod.SeqNo(1); seqno <= resp.TxID.SeqNo; seqno++ {
+		id := synod.TxID{View: 2, SeqNo: seqno}
+		if _, err := c.Receipt(t.Context(), id, receipt.Options{}); err != nil {
+			t.Errorf("receipt of %s: %v", id, err)
+		}
 	}
 	if _, err := s.dial(nil).Get(t.Context(), "/app/log/private?id=42", nil); err == nil || !strings.Contains(err.Error(), "InvalidAuthenticationInfo") {
 		t.Errorf("a read by nobody: %v", err)
