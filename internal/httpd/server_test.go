@@ -569,3 +569,28 @@ func TestNetHTTPClient(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleWriter wants a session to end whose client reads nothing.
+func TestIdleWriter(t *testing.T) {
+	l := start(t, Interface{IdleTimeout: 100 * time.Millisecond}, handlerFunc(func(context.Context, *Session, *app.Request) *app.Response {
+		return &app.Response{Status: 200, Body: make([]byte, 64<<20)}
+	}))
+	c := dial(t, l, nil)
+	c.send("GET / HTTP/1.1\r\n\r\n")
+	eventually(t, "the end of the session", func() bool { return l.Metrics().Active == 0 })
+}
+
+func TestClose(t *testing.T) {
+	l, err := Listen(Interface{BindAddress: "127.0.0.1:0", Unsecured: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := l.Serve(t.Context(), echo); err != nil {
+		t.Error(err)
+	}
+}
