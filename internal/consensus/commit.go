@@ -56,6 +56,21 @@ func (r *Replica) Signatures() (count int64, cost time.Duration) {
 	return r.counters.signatures.Load(), time.Duration(r.counters.signing.Load())
 }
 
+// Queues are how full the replica's bounded queues are, now.
+type Queues struct {
+	Submissions, SubmissionsMax int // transactions that wait to be ordered
+	Disk, DiskMax               int // appends and renames that wait for the storage goroutine
+	Waiters                     int // requests that wait for commit
+}
+
+// Queues returns how full the queues are.
+func (r *Replica) Queues() Queues {
+	return Queues{
+		Submissions: len(r.submissions), SubmissionsMax: queueMax,
+		Disk: len(r.disk), DiskMax: cap(r.disk), Waiters: int(r.waiters.count.Load()),
+	}
+}
+
 // Committed is the last transaction that the service has committed, zero if
 // none: a signature.
 func (r *Replica) Committed() synod.TxID { return *r.committed.Load() }

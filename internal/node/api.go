@@ -179,7 +179,18 @@ func (n *Node) apiMetrics(c *app.Context) error {
 			},
 		}
 	}
-	return c.JSON(map[string]any{"sessions": map[string]any{"active": active, "peak": peak, "interfaces": interfaces}})
+	queues := n.replica.Queues()
+	signatures, cost := n.replica.Signatures()
+	return c.JSON(map[string]any{
+		"sessions": map[string]any{"active": active, "peak": peak, "interfaces": interfaces},
+		// Synod's own: how full every bounded queue is, and what signing costs.
+		"synod": map[string]any{
+			"disk_queue": queues.Disk, "disk_queue_max": queues.DiskMax,
+			"signatures": signatures, "signing_us": cost.Microseconds(),
+			"submission_queue": queues.Submissions, "submission_queue_max": queues.SubmissionsMax,
+			"uncommitted": n.replica.Uncommitted(), "waiting_for_commit": queues.Waiters,
+		},
+	})
 }
 
 func (n *Node) apiJSMetrics(c *app.Context) error {
