@@ -43,6 +43,7 @@ func (l *Listener) admit(ctx context.Context, raw *net.TCPConn) *conn {
 	l.sessions[c] = struct{}{}
 	l.active++
 	l.peak = max(l.peak, l.active)
+	l.cfg.Total.add(1)
 	return c
 }
 
@@ -53,6 +54,7 @@ func (l *Listener) release(c *conn) {
 	if c.counted {
 		c.counted = false
 		l.active--
+		l.cfg.Total.add(-1)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"synod/app"
@@ -51,7 +52,30 @@ type Interface struct {
 	// GetCertificate is asked for each new session. While it returns nil,
 	// sessions are closed at accept. Not used if Unsecured.
 	GetCertificate func() *tls.Certificate
-	Log            *slog.Logger // nil discards
+	// Total counts the sessions of several interfaces together; nil if nobody
+	// wants to know.
+	Total *Gauge
+	Log   *slog.Logger // nil discards
+}
+
+// Gauge counts open sessions and remembers the most there were. The zero
+// value is ready; it may be used from several goroutines.
+type Gauge struct{ active, peak atomic.Int64 }
+
+// Read returns how many sessions are open, and the most there were.
+func (g *Gauge) Read() (active, peak int64) { return g.active.Load(), g.peak.Load() }
+
+func (g *Gauge) add(n int64) {
+	if g == nil {
+		return
+	}
+	now := g.active.Add(n)
+	for {
+		peak := g.peak.Load()
+		if now <= peak || g.peak.CompareAndSwap(peak, now) {
+			return
+		}
+	}
 }
 
 // HTTP2 are the settings announced to HTTP/2 clients (RFC 9113 §6.5.2). A zero

@@ -166,11 +166,9 @@ func (n *Node) apiMemory(c *app.Context) error {
 
 func (n *Node) apiMetrics(c *app.Context) error {
 	interfaces := map[string]any{}
-	active, peak := 0, 0
+	active, peak := n.sessions.Read()
 	for name, l := range n.rpc {
 		m := l.Metrics()
-		active += int(m.Active)
-		peak += int(m.Peak)
 		interfaces[name] = map[string]any{
 			"active": m.Active, "peak": m.Peak, "soft_cap": m.SoftCap, "hard_cap": m.HardCap,
 			"errors": map[string]any{

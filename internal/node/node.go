@@ -52,6 +52,7 @@ type Node struct {
 	engine   *js.Engine
 	front    *frontend.Server
 	rpc      map[string]*httpd.Listener
+	sessions httpd.Gauge // over all client interfaces
 	n2n      net.Listener
 	n2nAddr  string
 	attested attestation

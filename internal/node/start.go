@@ -116,6 +116,7 @@ func (n *Node) bind() error {
 			},
 			IdleTimeout:    n.cfg.IdleConnectionTimeout,
 			GetCertificate: n.certificateFor(itf.Authority),
+			Total:          &n.sessions,
 			Log:            n.log,
 		})
 		if err != nil {
