@@ -140,6 +140,7 @@ func (r *rule) allows(imp string) bool {
 
 func TestTidyImports(t *testing.T) {
 	rules := importTable(t)
+	used := map[string]bool{}
 	for _, p := range listPackages(t) {
 		if strings.HasPrefix(p.ImportPath, "synod/e2e") || strings.HasPrefix(p.ImportPath, "synod/tools") {
 			continue
@@ -152,6 +153,16 @@ func TestTidyImports(t *testing.T) {
 		for _, imp := range p.Imports {
 			if !r.allows(imp) {
 				t.Errorf("%s imports %s: the table in ARCHITECTURE.md does not allow it", p.ImportPath, imp)
+			}
+			for _, library := range r.others {
+				used[r.path+" "+library] = used[r.path+" "+library] || imp == library || strings.HasPrefix(imp, library+"/")
+			}
+		}
+	}
+	for _, r := range rules {
+		for _, library := range r.others {
+			if !used[r.path+" "+library] {
+				t.Errorf("ARCHITECTURE.md allows %s to import %s, which it does not", r.path, library)
 			}
 		}
 	}
