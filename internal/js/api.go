@@ -90,7 +90,7 @@ type GovCall struct {
 
 // Effects is what `apply` may cause beyond its transaction's writes. A nil
 // function fails the script's call. They run inside the script's call; an
-// error becomes an InternalError there.
+// error becomes an InternalError there. They must not call the engine.
 type Effects struct {
 	TriggerLedgerRekey           func() error
 	TriggerRecoverySharesRefresh func() error

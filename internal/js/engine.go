@@ -19,6 +19,9 @@ type Engine struct {
 	random randomness
 	// slots bounds how many calls run at once, and with it memory.
 	slots chan struct{}
+	// idleMax bounds the instances that a program keeps for later calls: as
+	// many as really run at the same time.
+	idleMax int
 
 	bases [realmCount]base
 	gov   govCache
@@ -34,7 +37,7 @@ type base struct {
 // NewEngine makes an engine. It compiles or links the WebAssembly but runs
 // nothing yet.
 func NewEngine(cfg Config) (*Engine, error) {
-	e := &Engine{log: cfg.Log, now: cfg.Now, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0)+2)}
+	e := &Engine{log: cfg.Log, now: cfg.Now, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0)+2), idleMax: runtime.GOMAXPROCS(0) + 1}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

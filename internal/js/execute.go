@@ -212,12 +212,14 @@ func (s *scriptApp) callReused(run *call, p *program, e *scriptEndpoint, marker 
 		if !v.broken {
 			v.unlimit()
 			v.free(f)
+			// A job left over would act on the next request's transaction.
+			v.broken = v.g.IsJobPending(v.rt) != 0
 		}
 		return err
 	})
 	v.call = nil
 	metrics := v.metricsLogging
-	s.reuse.put(i, opts.MaxCachedInterpreters, cap(s.eng.slots))
+	s.reuse.put(i, opts.MaxCachedInterpreters, s.eng.idleMax)
 	return metrics, err
 }
 

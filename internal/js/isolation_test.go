@@ -146,6 +146,16 @@ func TestProgramsFollowTheTables(t *testing.T) {
 	}
 }
 
+func TestJobsDoNotOutliveTheirRequest(t *testing.T) {
+	s := newService(t, Wasm2Go)
+	s.deploy(map[string]string{"m.js": `export function leave() { Promise.resolve().then(() => { ccf.kv["public:t"].set(ccf.strToBuf("k"), ccf.strToBuf("v")) }); return {} }
+export async function wait() { await null; return {body: ccf.kv["public:t"].size} }`}, "POST /leave m.js leave "+reuse("k"), "POST /wait m.js wait "+reuse("k"))
+	s.do("POST", "/leave", "")
+	if got := s.do("POST", "/wait", ""); got.Body != "0" {
+		t.Fatal(got)
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	s := newService(t, Wasm2Go)
 	s.deploy(map[string]string{"m.js": `let n = 0; export function f(r) { n++; let s = 0; for (let i = 0; i < 20000; i++) s += i; return { body: r.body.text() + n } }

@@ -194,15 +194,29 @@ func kvForEach(v *vm, c *call, a args, table string) (value, bool) {
 		return v.throw(typeError, "Argument must be a function")
 	}
 	done := true
+	var stopped any // what stopped the engine; it must not unwind the store
 	v.outside = true
 	c.tx.ForEach(table, func(key, val []byte) bool {
 		v.outside = false
-		done = v.visit(f, a.this, key, val)
+		done, stopped = v.visitSafely(f, a.this, key, val)
 		v.outside = true
 		return done
 	})
 	v.outside = false
+	if stopped != nil {
+		panic(stopped)
+	}
 	return valUndef, done
+}
+
+// visitSafely is visit, and what stops the engine is a result.
+func (v *vm) visitSafely(f, handle value, key, val []byte) (done bool, stopped any) {
+	defer func() {
+		if stopped = recover(); stopped != nil {
+			done = false
+		}
+	}()
+	return v.visit(f, handle, key, val), nil
 }
 
 // visit calls f(value, key, handle) and says whether it returned.

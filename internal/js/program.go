@@ -306,7 +306,7 @@ func (p *program) release(e *Engine, v *vm) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.dropped && len(p.idle) < cap(e.slots) {
+	if !p.dropped && len(p.idle) < e.idleMax {
 		p.idle = append(p.idle, v)
 		return
 	}

@@ -11,7 +11,7 @@ const pageSize = 4096
 // shrinkMax is how much larger than its snapshot a memory may have grown and
 // still be cut back; past it the instance is dropped, so that one large
 // request does not hold memory for ever.
-const shrinkMax = 8 << 20
+const shrinkMax = 4 << 20
 
 // gcSlack is how much a call may allocate before cycles are collected; a
 // collection touches the whole heap, and most calls end before one pays.
