@@ -233,20 +233,36 @@ func TestConflictGoesBackToTheCaller(t *testing.T) {
 	}
 }
 
-// TestSigningKeepsToItsShare writes without end and asks for commit all the
-// time: the cost of signing stays near a tenth of the time.
+// TestSigningKeepsToItsShare asks for a signature all the time, on a clock of
+// its own: the cost of signing stays at its share, with a burst after a rest,
+// whatever one signature costs.
 func TestSigningKeepsToItsShare(t *testing.T) {
-	g := newRig(t, nil)
-	_, costBefore := g.Signatures()
-	start := time.Now()
-	for time.Since(start) < 500*time.Millisecond {
-		g.wait(t, g.write(t, "k", "v"))
-	}
-	count, cost := g.Signatures()
-	share := float64(cost-costBefore) / float64(time.Since(start))
-	// The burst saved up while idle, and one signature under way, come on top.
-	if bound := 1.0/signingShare + 0.05; share > bound {
-		t.Errorf("%d signatures took %.0f %% of the time, more than %.0f %%", count, 100*share, 100*bound)
+	for _, cost := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
+		var s signState
+		now := time.Unix(0, 0)
+		signFor := func(d time.Duration) (spent time.Duration) {
+			for end := now.Add(d); now.Before(end); {
+				if wait := s.affordable(now); wait > 0 {
+					now = now.Add(wait)
+					continue
+				}
+				now = now.Add(cost)
+				s.spent(cost, now)
+				spent += cost
+			}
+			return spent
+		}
+		const long = 10 * time.Second
+		if spent, most := signFor(long), long/signingShare+(signingBurst+2)*cost; spent > most || spent < long/signingShare/2 {
+			t.Errorf("signatures of %s took %s of %s, want about %s", cost, spent, long, long/signingShare)
+		}
+		// Forced signatures make a debt, but not one that those who wait pay for long.
+		for range 1000 {
+			s.spent(cost, now)
+		}
+		if wait := s.affordable(now); wait > 3*signingShare*cost {
+			t.Errorf("after a thousand forced signatures of %s the next waits %s", cost, wait)
+		}
 	}
 }
 
