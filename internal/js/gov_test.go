@@ -58,8 +58,8 @@ func TestGovernanceGlobals(t *testing.T) {
 	const list = `export function f() { return [Object.keys(ccf).sort().join(), typeof ccf.kv, typeof console, typeof ccf.rpc] }`
 	common := "bufToJsonCompatible,bufToStr,crypto,digest,enableMetricsLogging,enableUntrustedDateTime,generateAesKey,generateRsaKeyPair,gov,isValidX509CertBundle,isValidX509CertChain,jsonCompatibleToBuf,kv,"
 	for access, want := range map[Access]string{
-		GovReadOnly:  common + "pemToId,strToBuf",
-		GovReadWrite: common + "network,node,pemToId,refreshAppBytecodeCache,removeJwtPublicSigningKeys,setJwtPublicSigningKeys,strToBuf",
+		GovReadOnly:  common + "pemToId,strToBuf,tcbHexToPolicy",
+		GovReadWrite: common + "network,node,pemToId,refreshAppBytecodeCache,removeJwtPublicSigningKeys,setJwtPublicSigningKeys,strToBuf,tcbHexToPolicy",
 	} {
 		out, err := e.CallGov(t.Context(), GovCall{Module: "m", Source: list, Function: "f", Access: access})
 		if want := `["` + want + `","object","object","undefined"]`; err != nil || string(out) != want {

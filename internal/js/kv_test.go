@@ -138,6 +138,9 @@ func TestConverters(t *testing.T) {
 				JSON.stringify = () => "mine"; eq(T(ccf.jsonCompatibleToBuf(1)), "1");`,
 			"switches": `eq(ccf.enableUntrustedDateTime(1), true); eq(ccf.enableMetricsLogging(false), true); eq(ccf.enableMetricsLogging(true), false);
 				throws(() => ccf.enableMetricsLogging(1), "TypeError: First argument must be a boolean");`,
+			"tcb": `eq(JSON.stringify(ccf.tcbHexToPolicy("00a00f11", "d315000000000004")), '{"hexstring":"d315000000000004","microcode":211,"snp":21,"tee":0,"boot_loader":4}');
+				eq(JSON.stringify(ccf.tcbHexToPolicy("00b00f11", "4600000004030201")), '{"hexstring":"4600000004030201","microcode":70,"snp":4,"tee":3,"boot_loader":2,"fmc":1}');
+				throws(() => ccf.tcbHexToPolicy("00000000", "d315000000000004"), "TypeError: SEV-SNP: Unsupported CPUID family 0 model 0"); throws(() => ccf.tcbHexToPolicy("x", ""), "TypeError: CPUID could not be parsed");`,
 			"globals": `eq(typeof InternalError, "function"); eq(typeof WeakRef, "undefined"); eq(typeof performance, "undefined"); eq(new Date().getTimezoneOffset(), 0);
 				eq(Math.abs(Date.now() - 1.7e12) < 1e12, true); const r = new Set(Array.from({length: 1000}, () => Math.random())); eq(r.size, 1000);
 				eq((1234.5).toLocaleString(), "1234.5"); eq(new Function("a", "return a + 1")(1), 2); eq(eval("1+1"), 2);`,

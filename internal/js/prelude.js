@@ -40,7 +40,7 @@
 
   const ccf = part(
     'ccf', 'strToBuf', 'bufToStr', 'jsonCompatibleToBuf', 'bufToJsonCompatible', 'enableUntrustedDateTime',
-    'enableMetricsLogging', 'pemToId',
+    'enableMetricsLogging', 'pemToId', 'tcbHexToPolicy',
   );
   globalThis.ccf = ccf;
 
