@@ -35,7 +35,7 @@ fuzz: generate ## every fuzz target for FUZZTIME
 	tools/fuzz $(FUZZTIME)
 
 bench: build ## figures beside their goals
-	bin/synod bench
+	tools/bench
 
 e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
 	$(GO) test -tags e2e -count=1 ./e2e
