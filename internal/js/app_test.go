@@ -113,10 +113,14 @@ func TestCallers(t *testing.T) {
 		{nil, `null`},
 		{user, `{"policy":"user_cert","id":"ab","data":{"role":1},"cert":"` + pem + `"}`},
 		{&app.Caller{Policy: "any_cert", Cert: []byte("x")}, `{"policy":"any_cert","cert":"` + pem + `"}`},
-		{&app.Caller{Policy: "jwt", JWT: &app.JWTIdentity{KeyIssuer: "i", Header: []byte(`{"alg":"RS256"}`), Payload: []byte(`{"sub":"s"}`)}},
-			`{"policy":"jwt","jwt":{"keyIssuer":"i","header":{"alg":"RS256"},"payload":{"sub":"s"}}}`},
-		{&app.Caller{Policy: "user_cose_sign1", ID: "ab", Cert: []byte("x"), COSE: &app.COSEIdentity{Content: []byte("hello")}},
-			`{"cose":{"content":{}},"policy":"user_cose_sign1","id":"ab","data":null,"cert":"` + pem + `"}hello`},
+		{
+			&app.Caller{Policy: "jwt", JWT: &app.JWTIdentity{KeyIssuer: "i", Header: []byte(`{"alg":"RS256"}`), Payload: []byte(`{"sub":"s"}`)}},
+			`{"policy":"jwt","jwt":{"keyIssuer":"i","header":{"alg":"RS256"},"payload":{"sub":"s"}}}`,
+		},
+		{
+			&app.Caller{Policy: "user_cose_sign1", ID: "ab", Cert: []byte("x"), COSE: &app.COSEIdentity{Content: []byte("hello")}},
+			`{"cose":{"content":{}},"policy":"user_cose_sign1","id":"ab","data":null,"cert":"` + pem + `"}hello`,
+		},
 		{&app.Caller{Policy: "no_auth+user_cose_sign1", AllOf: map[string]*app.Caller{
 			"user_cose_sign1": {Policy: "user_cose_sign1", ID: "ab", Cert: []byte("x"), COSE: &app.COSEIdentity{Content: []byte("hi")}},
 			"no_auth":         {Policy: "no_auth"},

@@ -2,11 +2,10 @@ package js
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-
-	"crypto/x509"
 )
 
 // converterOps are the functions on ccf itself

@@ -141,12 +141,12 @@ func (v *vm) handle(run *call, used int64, f value) error {
 	request := v.spare
 	v.spare = 0
 	if request == 0 {
-		if request = v.invoke(v.request, valUndef); isException(request) {
+		if request = v.invoke(v.request); isException(request) {
 			return v.takeException()
 		}
 	}
 	err := v.limited(run, used, func() error {
-		r, err := v.result(v.invoke(f, valUndef, request))
+		r, err := v.result(v.invoke(f, request))
 		if err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func (v *vm) letGo(request value) {
 	const refcountBefore = 4 // the count precedes the object
 	if getUint32(v.g.Memory(), int32(request)-refcountBefore) > 1 {
 		v.unlimit()
-		if r := v.invoke(v.settle, valUndef, request); isException(r) {
+		if r := v.invoke(v.settle, request); isException(r) {
 			v.free(v.g.GetException(v.ctx))
 		}
 	}

@@ -141,7 +141,7 @@ func (v *vm) callExport(module value, name, function string, args []string) (val
 			return 0, v.takeException()
 		}
 	}
-	return v.result(v.invoke(f, valUndef, vals...))
+	return v.result(v.invoke(f, vals...))
 }
 
 // govProgram compiles a governance module, or finds it compiled.

@@ -47,6 +47,7 @@ func (t *translated) SetMaxStackSize(bytes int32)          { t.m.Xqjs_set_max_st
 func (t *translated) SetGCThreshold(rt, bytes int32)       { t.m.XJS_SetGCThreshold(rt, bytes) }
 func (t *translated) ComputeMemoryUsage(rt, out int32)     { t.m.XJS_ComputeMemoryUsage(rt, out) }
 func (t *translated) NewStringLen(ctx, ptr, n int32) value { return t.m.XJS_NewStringLen(ctx, ptr, n) }
+
 func (t *translated) ToCStringLen(ctx, outLen int32, v value) int32 {
 	return t.m.XJS_ToCStringLen2(ctx, outLen, v, 0)
 }
@@ -55,6 +56,7 @@ func (t *translated) NewAtomLen(ctx, ptr, n int32) int32 { return t.m.XJS_NewAto
 func (t *translated) NewArrayBufferCopy(ctx, ptr, n int32) value {
 	return t.m.XJS_NewArrayBufferCopy(ctx, ptr, n)
 }
+
 func (t *translated) GetArrayBuffer(ctx, outLen int32, v value) int32 {
 	return t.m.XJS_GetArrayBuffer(ctx, outLen, v)
 }
@@ -63,22 +65,29 @@ func (t *translated) TypedArrayType(v value) int32 { return t.m.XJS_GetTypedArra
 func (t *translated) GetTypedArrayBuffer(ctx int32, v value, outOffset, outLen, outSize int32) value {
 	return t.m.XJS_GetTypedArrayBuffer(ctx, v, outOffset, outLen, outSize)
 }
+
 func (t *translated) ParseJSON(ctx, ptr, n, filename int32) value {
 	return t.m.XJS_ParseJSON(ctx, ptr, n, filename)
 }
+
 func (t *translated) JSONStringify(ctx int32, v, replacer, space value) value {
 	return t.m.XJS_JSONStringify(ctx, v, replacer, space)
 }
+
 func (t *translated) Eval(ctx, input, n, filename, flags int32) value {
 	return t.m.XJS_Eval(ctx, input, n, filename, flags)
 }
+
 func (t *translated) EvalFunction(ctx int32, fn value) value { return t.m.XJS_EvalFunction(ctx, fn) }
+
 func (t *translated) ModuleNamespace(ctx, module int32) value {
 	return t.m.XJS_GetModuleNamespace(ctx, module)
 }
+
 func (t *translated) GetProperty(ctx int32, obj value, atom int32) value {
 	return t.m.XJS_GetProperty(ctx, obj, atom)
 }
+
 func (t *translated) HasProperty(ctx int32, obj value, atom int32) int32 {
 	return t.m.XJS_HasProperty(ctx, obj, atom)
 }
@@ -86,6 +95,7 @@ func (t *translated) FreeAtom(ctx, atom int32) { t.m.XJS_FreeAtom(ctx, atom) }
 func (t *translated) SetPropertyUint32(ctx int32, obj value, index int32, v value) int32 {
 	return t.m.XJS_SetPropertyUint32(ctx, obj, index, v)
 }
+
 func (t *translated) GetOwnPropertyNames(ctx, outTab, outLen int32, obj value, flags int32) int32 {
 	return t.m.XJS_GetOwnPropertyNames(ctx, outTab, outLen, obj, flags)
 }
@@ -105,15 +115,19 @@ func (t *translated) GetException(ctx int32) value            { return t.m.XJS_G
 func (t *translated) ThrowTypeError(ctx, format, args int32) value {
 	return t.m.XJS_ThrowTypeError(ctx, format, args)
 }
+
 func (t *translated) ThrowRangeError(ctx, format, args int32) value {
 	return t.m.XJS_ThrowRangeError(ctx, format, args)
 }
+
 func (t *translated) ThrowSyntaxError(ctx, format, args int32) value {
 	return t.m.XJS_ThrowSyntaxError(ctx, format, args)
 }
+
 func (t *translated) ThrowReferenceError(ctx, format, args int32) value {
 	return t.m.XJS_ThrowReferenceError(ctx, format, args)
 }
+
 func (t *translated) ThrowInternalError(ctx, format, args int32) value {
 	return t.m.XJS_ThrowInternalError(ctx, format, args)
 }
@@ -136,9 +150,11 @@ func (x *translatedImports) Xhost_call(name, n, this, argc, argv int32) int32 {
 }
 func (x *translatedImports) Xhost_get_timezone_offset(_, _ int32) int32 { return 0 }
 func (x *translatedImports) Xhost_interrupt() int32                     { return x.h.hostInterrupt() }
+
 func (x *translatedImports) Xhost_module_load(name, outLen int32) int32 {
 	return x.h.hostModuleLoad(name, outLen)
 }
+
 func (x *translatedImports) Xhost_module_normalize(base, name int32) int32 {
 	return x.h.hostModuleNormalize(base, name)
 }

@@ -18,9 +18,12 @@ const (
 )
 
 func putUint32(mem []byte, at int32, v uint32) { binary.LittleEndian.PutUint32(mem[uint32(at):], v) }
+
 func putUint64(mem []byte, at int32, v uint64) { binary.LittleEndian.PutUint64(mem[uint32(at):], v) }
-func getUint32(mem []byte, at int32) uint32    { return binary.LittleEndian.Uint32(mem[uint32(at):]) }
-func getUint64(mem []byte, at int32) uint64    { return binary.LittleEndian.Uint64(mem[uint32(at):]) }
+
+func getUint32(mem []byte, at int32) uint32 { return binary.LittleEndian.Uint32(mem[uint32(at):]) }
+
+func getUint64(mem []byte, at int32) uint64 { return binary.LittleEndian.Uint64(mem[uint32(at):]) }
 
 // wazeroRuntime compiles the engine once for all its instances.
 type wazeroRuntime struct {
@@ -161,15 +164,18 @@ func (i *interpreted) Free(ptr int32)          { i.call(fnFree, u(ptr)) }
 func (i *interpreted) NewHostFunction(name, nameLen, length int32) int32 {
 	return int32(uint32(i.call(fnNewHostFunction, u(name), u(nameLen), u(length))))
 }
-func (i *interpreted) SetInterruptHandler(on int32)     { i.call(fnSetInterruptHandler, u(on)) }
-func (i *interpreted) SetModuleLoader(on int32)         { i.call(fnSetModuleLoader, u(on)) }
-func (i *interpreted) SetMemoryLimit(bytes int32)       { i.call(fnSetMemoryLimit, u(bytes)) }
-func (i *interpreted) SetMaxStackSize(bytes int32)      { i.call(fnSetMaxStackSize, u(bytes)) }
-func (i *interpreted) SetGCThreshold(rt, bytes int32)   { i.call(fnSetGCThreshold, u(rt), u(bytes)) }
+func (i *interpreted) SetInterruptHandler(on int32)   { i.call(fnSetInterruptHandler, u(on)) }
+func (i *interpreted) SetModuleLoader(on int32)       { i.call(fnSetModuleLoader, u(on)) }
+func (i *interpreted) SetMemoryLimit(bytes int32)     { i.call(fnSetMemoryLimit, u(bytes)) }
+func (i *interpreted) SetMaxStackSize(bytes int32)    { i.call(fnSetMaxStackSize, u(bytes)) }
+func (i *interpreted) SetGCThreshold(rt, bytes int32) { i.call(fnSetGCThreshold, u(rt), u(bytes)) }
+
 func (i *interpreted) ComputeMemoryUsage(rt, out int32) { i.call(fnComputeMemoryUsage, u(rt), u(out)) }
+
 func (i *interpreted) NewStringLen(ctx, ptr, n int32) value {
 	return value(i.call(fnNewStringLen, u(ctx), u(ptr), u(n)))
 }
+
 func (i *interpreted) ToCStringLen(ctx, outLen int32, v value) int32 {
 	return int32(uint32(i.call(fnToCStringLen, u(ctx), u(outLen), u(v), 0)))
 }
@@ -177,39 +183,51 @@ func (i *interpreted) FreeCString(ctx, ptr int32) { i.call(fnFreeCString, u(ctx)
 func (i *interpreted) NewAtomLen(ctx, ptr, n int32) int32 {
 	return int32(uint32(i.call(fnNewAtomLen, u(ctx), u(ptr), u(n))))
 }
+
 func (i *interpreted) NewArrayBufferCopy(ctx, ptr, n int32) value {
 	return value(i.call(fnNewArrayBufferCopy, u(ctx), u(ptr), u(n)))
 }
+
 func (i *interpreted) GetArrayBuffer(ctx, outLen int32, v value) int32 {
 	return int32(uint32(i.call(fnGetArrayBuffer, u(ctx), u(outLen), u(v))))
 }
+
 func (i *interpreted) IsArrayBuffer(v value) int32 {
 	return int32(uint32(i.call(fnIsArrayBuffer, u(v))))
 }
+
 func (i *interpreted) TypedArrayType(v value) int32 {
 	return int32(uint32(i.call(fnTypedArrayType, u(v))))
 }
+
 func (i *interpreted) GetTypedArrayBuffer(ctx int32, v value, outOffset, outLen, outSize int32) value {
 	return value(i.call(fnGetTypedArrayBuffer, u(ctx), u(v), u(outOffset), u(outLen), u(outSize)))
 }
+
 func (i *interpreted) ParseJSON(ctx, ptr, n, filename int32) value {
 	return value(i.call(fnParseJSON, u(ctx), u(ptr), u(n), u(filename)))
 }
+
 func (i *interpreted) JSONStringify(ctx int32, v, replacer, space value) value {
 	return value(i.call(fnJSONStringify, u(ctx), u(v), u(replacer), u(space)))
 }
+
 func (i *interpreted) Eval(ctx, input, n, filename, flags int32) value {
 	return value(i.call(fnEval, u(ctx), u(input), u(n), u(filename), u(flags)))
 }
+
 func (i *interpreted) EvalFunction(ctx int32, fn value) value {
 	return value(i.call(fnEvalFunction, u(ctx), u(fn)))
 }
+
 func (i *interpreted) ModuleNamespace(ctx, module int32) value {
 	return value(i.call(fnModuleNamespace, u(ctx), u(module)))
 }
+
 func (i *interpreted) GetProperty(ctx int32, obj value, atom int32) value {
 	return value(i.call(fnGetProperty, u(ctx), u(obj), u(atom)))
 }
+
 func (i *interpreted) HasProperty(ctx int32, obj value, atom int32) int32 {
 	return int32(uint32(i.call(fnHasProperty, u(ctx), u(obj), u(atom))))
 }
@@ -217,12 +235,15 @@ func (i *interpreted) FreeAtom(ctx, atom int32) { i.call(fnFreeAtom, u(ctx), u(a
 func (i *interpreted) SetPropertyUint32(ctx int32, obj value, index int32, v value) int32 {
 	return int32(uint32(i.call(fnSetPropertyUint32, u(ctx), u(obj), u(index), u(v))))
 }
+
 func (i *interpreted) GetOwnPropertyNames(ctx, outTab, outLen int32, obj value, flags int32) int32 {
 	return int32(uint32(i.call(fnGetOwnPropertyNames, u(ctx), u(outTab), u(outLen), u(obj), u(flags))))
 }
+
 func (i *interpreted) FreePropertyEnum(ctx, tab, n int32) {
 	i.call(fnFreePropertyEnum, u(ctx), u(tab), u(n))
 }
+
 func (i *interpreted) AtomToString(ctx, atom int32) value {
 	return value(i.call(fnAtomToString, u(ctx), u(atom)))
 }
@@ -234,6 +255,7 @@ func (i *interpreted) FreeValue(ctx int32, v value) { i.call(fnFreeValue, u(ctx)
 func (i *interpreted) DupValue(ctx int32, v value) value {
 	return value(i.call(fnDupValue, u(ctx), u(v)))
 }
+
 func (i *interpreted) IsFunction(ctx int32, v value) int32 {
 	return int32(uint32(i.call(fnIsFunction, u(ctx), u(v))))
 }
@@ -241,6 +263,7 @@ func (i *interpreted) IsError(v value) int32 { return int32(uint32(i.call(fnIsEr
 func (i *interpreted) ToBool(ctx int32, v value) int32 {
 	return int32(uint32(i.call(fnToBool, u(ctx), u(v))))
 }
+
 func (i *interpreted) ToFloat64(ctx, out int32, v value) int32 {
 	return int32(uint32(i.call(fnToFloat64, u(ctx), u(out), u(v))))
 }
@@ -248,27 +271,35 @@ func (i *interpreted) GetException(ctx int32) value { return value(i.call(fnGetE
 func (i *interpreted) ThrowTypeError(ctx, format, args int32) value {
 	return value(i.call(fnThrowTypeError, u(ctx), u(format), u(args)))
 }
+
 func (i *interpreted) ThrowRangeError(ctx, format, args int32) value {
 	return value(i.call(fnThrowRangeError, u(ctx), u(format), u(args)))
 }
+
 func (i *interpreted) ThrowSyntaxError(ctx, format, args int32) value {
 	return value(i.call(fnThrowSyntaxError, u(ctx), u(format), u(args)))
 }
+
 func (i *interpreted) ThrowReferenceError(ctx, format, args int32) value {
 	return value(i.call(fnThrowReferenceError, u(ctx), u(format), u(args)))
 }
+
 func (i *interpreted) ThrowInternalError(ctx, format, args int32) value {
 	return value(i.call(fnThrowInternalError, u(ctx), u(format), u(args)))
 }
+
 func (i *interpreted) PromiseState(ctx int32, v value) int32 {
 	return int32(uint32(i.call(fnPromiseState, u(ctx), u(v))))
 }
+
 func (i *interpreted) PromiseResult(ctx int32, v value) value {
 	return value(i.call(fnPromiseResult, u(ctx), u(v)))
 }
+
 func (i *interpreted) IsJobPending(rt int32) int32 {
 	return int32(uint32(i.call(fnIsJobPending, u(rt))))
 }
+
 func (i *interpreted) ExecutePendingJob(rt, outCtx int32) int32 {
 	return int32(uint32(i.call(fnExecutePendingJob, u(rt), u(outCtx))))
 }

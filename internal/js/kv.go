@@ -230,7 +230,7 @@ func (v *vm) visit(f, handle value, key, val []byte) bool {
 		v.free(bv)
 		return false
 	}
-	r := v.invoke(f, valUndef, bv, bk, handle)
+	r := v.invoke(f, bv, bk, handle)
 	v.free(bv)
 	v.free(bk)
 	v.free(r)

@@ -76,7 +76,7 @@ func callInApp(t testing.TB, e *Engine, source string, access Access) error {
 		if err != nil {
 			return err
 		}
-		_, err = v.result(v.invoke(f, valUndef))
+		_, err = v.result(v.invoke(f))
 		return err
 	})
 }

@@ -164,7 +164,7 @@ func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string,
 	v.call, v.modules = nil, nil
 	p.deps = l.deps
 	if err == nil && kind == realmApp {
-		err = v.protect(func() error { v.spare = v.invoke(v.request, valUndef); return nil })
+		err = v.protect(func() error { v.spare = v.invoke(v.request); return nil })
 	}
 	var broken *loadError
 	switch {

@@ -134,7 +134,7 @@ func (v *vm) runPrelude(kind realmKind) error {
 	for i, op := range v.eng.ops {
 		v.g.SetPropertyUint32(v.ctx, names, int32(i), v.newString(op.name))
 	}
-	result := v.invoke(main, valUndef, functions, names, v.newString(kind.String()))
+	result := v.invoke(main, functions, names, v.newString(kind.String()))
 	v.free(main)
 	v.free(functions)
 	v.free(names)

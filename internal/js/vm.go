@@ -207,9 +207,9 @@ func (v *vm) bufferView(x value) ([]byte, bool) {
 	return mem[uint32(p) : uint32(p)+n], true
 }
 
-// invoke calls a function. The arguments lie on the engine's stack, since
+// invoke calls a function with `this` undefined. The arguments lie on the engine's stack, since
 // native functions may read them late.
-func (v *vm) invoke(fn, this value, args ...value) value {
+func (v *vm) invoke(fn value, args ...value) value {
 	sp := v.g.StackPointer()
 	at := (sp - int32(8*len(args))) &^ 15
 	v.g.SetStackPointer(at)
@@ -217,7 +217,7 @@ func (v *vm) invoke(fn, this value, args ...value) value {
 	for i, a := range args {
 		putUint64(mem, at+int32(8*i), uint64(a))
 	}
-	r := v.g.Call(v.ctx, fn, this, int32(len(args)), at)
+	r := v.g.Call(v.ctx, fn, valUndef, int32(len(args)), at)
 	v.g.SetStackPointer(sp)
 	return r
 }
@@ -299,13 +299,13 @@ func formatTrace(stack string) string {
 		line = strings.TrimSuffix(line, "\n")
 		if open := strings.LastIndex(line, " ("); open >= 0 && strings.HasSuffix(line, ")") {
 			place := line[open+2 : len(line)-1]
-			if name, _, ok := cutLineColumn(place); ok && name == preludeName {
+			if name, ok := cutLineColumn(place); ok && name == preludeName {
 				place = "native"
 			} else if ok {
 				place = place[:strings.LastIndexByte(place, ':')]
 			}
 			line = line[:open+2] + place + ")"
-		} else if _, _, ok := cutLineColumn(line); ok { // of a syntax error
+		} else if _, ok := cutLineColumn(line); ok { // of a syntax error
 			line = line[:strings.LastIndexByte(line, ':')]
 		}
 		b.WriteString(line)
@@ -314,17 +314,17 @@ func formatTrace(stack string) string {
 	return b.String()
 }
 
-// cutLineColumn splits "name:12:3".
-func cutLineColumn(place string) (name, position string, ok bool) {
+// cutLineColumn takes the position off "name:12:3".
+func cutLineColumn(place string) (name string, ok bool) {
 	c := strings.LastIndexByte(place, ':')
 	if c <= 0 || !allDigits(place[c+1:]) {
-		return "", "", false
+		return "", false
 	}
 	l := strings.LastIndexByte(place[:c], ':')
 	if l < 0 || !allDigits(place[l+1:c]) {
-		return "", "", false
+		return "", false
 	}
-	return place[:l], place[l+1:], true
+	return place[:l], true
 }
 
 func allDigits(s string) bool {

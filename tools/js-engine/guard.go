@@ -102,17 +102,18 @@ func countDepth(source []byte, name string) ([]byte, error) {
 		return nil, fmt.Errorf("function %s: found %d times", name, len(found))
 	}
 	params, result := string(found[0][1]), strings.TrimSpace(string(found[0][2]))
-	var args []string
-	for _, m := range regexp.MustCompile(`v\d+`).FindAllString(params, -1) {
-		args = append(args, m)
-	}
+	args := regexp.MustCompile(`v\d+`).FindAllString(params, -1)
 	call := fmt.Sprintf("m.counted_%s(%s)", name, strings.Join(args, ", "))
 	body := "\tm.enter()\n\tr := " + call + "\n\tm.depth--\n\treturn r\n"
 	if result == "" {
 		body = "\tm.enter()\n\t" + call + "\n\tm.depth--\n"
 	}
-	wrapper := fmt.Sprintf("func (m *Module) %s(%s) %s {\n%s}\n", name, params, result, body)
-	renamed := fmt.Sprintf("func (m *Module) counted_%s(%s) %s {", name, params, result)
+	// As gofmt writes it, so that formatting the tree changes nothing.
+	if result != "" {
+		result += " "
+	}
+	wrapper := fmt.Sprintf("func (m *Module) %s(%s) %s{\n%s}\n\n", name, params, result, body)
+	renamed := fmt.Sprintf("func (m *Module) counted_%s(%s) %s{", name, params, result)
 	return bytes.Replace(source, found[0][0], []byte(wrapper+renamed), 1), nil
 }
 
