@@ -141,10 +141,10 @@ func (a *attempt) verified(m *cose.Message, table, unknown string) ([]byte, *ref
 	if !ok {
 		return nil, nil, fmt.Errorf("table %s key %q: unsupported public key type", table, m.KID)
 	}
-	if m.Detached || m.Verify(key, nil) != nil {
-		return nil, refuseCOSE("Failed to validate COSE Sign1"), nil
+	if !m.Detached && m.Verify(key, nil) == nil {
+		return cert.Raw, nil, nil
 	}
-	return cert.Raw, nil, nil
+	return nil, refuseCOSE("Failed to validate COSE Sign1"), nil
 }
 
 func (a *attempt) signer(policy string, m *cose.Message, id *app.COSEIdentity, der []byte, src dataSource) (*app.Caller, *refusal, error) {

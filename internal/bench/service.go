@@ -40,7 +40,7 @@ func StartService(ctx context.Context, binary, dir string, bundle json.RawMessag
 		return nil, err
 	}
 	start := time.Now()
-	s.cmd = exec.Command(binary, "--config", "node.json", "--log-level", "fail")
+	s.cmd = exec.CommandContext(ctx, binary, "--config", "node.json", "--log-level", "fail")
 	s.cmd.Dir = dir
 	out, err := os.Create(filepath.Join(dir, "node.log"))
 	if err != nil {

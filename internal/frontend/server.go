@@ -87,7 +87,6 @@ func New(cfg Config) (*Server, error) {
 // session is what the front end keeps for one connection.
 type session struct {
 	cache auth.Cache
-	view  synod.View // of the first request, 0 before it
 }
 
 // Serve answers one request.

@@ -54,16 +54,17 @@ func (g *gov) call(c *app.Context, s script, function string, access js.Access, 
 		Module: s.module, Source: s.source, Function: function, Args: args,
 		Access: access, Tx: c.Tx(), Effects: effects, Limits: limits,
 	})
+	if err == nil {
+		return value, nil, nil
+	}
 	var thrown *js.Exception
 	switch {
 	case errors.As(err, &thrown) && thrown.Timeout:
 		return nil, &tables.Failure{Reason: tookTooLong, Trace: thrown.Trace}, nil
 	case thrown != nil:
 		return nil, &tables.Failure{Reason: thrown.Reason, Trace: thrown.Trace}, nil
-	case err != nil:
-		return nil, nil, err
 	default:
-		return value, nil, nil
+		return nil, nil, err
 	}
 }
 

@@ -118,7 +118,8 @@ func (d *decoder) fail(fault string) {
 
 func (d *decoder) mapWrites() MapWrites {
 	m := MapWrites{Name: string(d.bytes())}
-	if d.u64() != 0 || d.u64() != 0 {
+	version, count := d.u64(), d.u64()
+	if version != 0 || count != 0 {
 		d.fail("reads in a ledger entry")
 	}
 	if n := d.count(16); n > 0 {

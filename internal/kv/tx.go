@@ -78,24 +78,19 @@ func (tx *Tx) Flags() Flag { return tx.flags }
 
 // Get returns the value and whether the key is present.
 func (tx *Tx) Get(mapName string, key []byte) ([]byte, bool) {
-	value, _, ok := tx.get(mapName, key)
-	return value, ok
+	tx.read = true
+	m := tx.use(mapName)
+	if o := m.own.find(key); o != nil {
+		return o.value, !o.remove
+	}
+	value, _, cell := tx.seen(m, key)
+	return value, cell != 0
 }
 
 // Has says whether the key is present.
 func (tx *Tx) Has(mapName string, key []byte) bool {
-	_, _, ok := tx.get(mapName, key)
+	_, ok := tx.Get(mapName, key)
 	return ok
-}
-
-func (tx *Tx) get(mapName string, key []byte) (value []byte, seqno uint64, ok bool) {
-	tx.read = true
-	m := tx.use(mapName)
-	if o := m.own.find(key); o != nil {
-		return o.value, 0, !o.remove
-	}
-	value, seqno, cell := tx.seen(m, key)
-	return value, seqno, cell != 0
 }
 
 // seen reads the snapshot and records the read.

@@ -229,7 +229,7 @@ func (l *Log) collect(c *chunk, s *Scanner) (*CorruptError, error) {
 		e, err := s.Next()
 		var bad *CorruptError
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			c.size = at
 			return nil, nil
 		case errors.As(err, &bad):

@@ -176,7 +176,7 @@ func (w *walker) entries(file ChunkFile, f File) error {
 	for {
 		at := s.Offset()
 		e, err := s.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if errors.As(err, &bad) {

@@ -100,7 +100,7 @@ func (n *Node) openLedger() error {
 // bind opens every listener; requests wait until Run.
 func (n *Node) bind() error {
 	var err error
-	if n.n2n, err = net.Listen("tcp", n.cfg.Network.NodeToNode.BindAddress); err != nil {
+	if n.n2n, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", n.cfg.Network.NodeToNode.BindAddress); err != nil {
 		return fmt.Errorf("bind the node-to-node interface: %w", err)
 	}
 	n.n2nAddr = n.n2n.Addr().String()
