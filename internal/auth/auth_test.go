@@ -154,27 +154,31 @@ func TestRefusal(t *testing.T) {
 		challenge string
 	}{
 		"the last one asks": {
-			[]app.Policy{app.UserCert, app.JWT}, `{"error":{"code":"InvalidAuthenticationInfo","details":[` +
+			[]app.Policy{app.UserCert, app.JWT},
+			`{"error":{"code":"InvalidAuthenticationInfo","details":[` +
 				`{"auth_policy":"user_cert","code":"InvalidAuthenticationInfo","message":"No caller user certificate"},` +
 				`{"auth_policy":"jwt","code":"InvalidAuthenticationInfo","message":"Missing authorization header"}],` +
 				`"message":"Invalid authentication credentials."}}`,
 			`Bearer realm="JWT bearer token access", error="invalid_token"`,
 		},
 		"a certificate asks nothing": {
-			[]app.Policy{app.JWT, app.AnyCert}, `{"error":{"code":"InvalidAuthenticationInfo","details":[` +
+			[]app.Policy{app.JWT, app.AnyCert},
+			`{"error":{"code":"InvalidAuthenticationInfo","details":[` +
 				`{"auth_policy":"jwt","code":"InvalidAuthenticationInfo","message":"Missing authorization header"},` +
 				`{"auth_policy":"any_cert","code":"InvalidAuthenticationInfo","message":"No caller certificate"}],` +
 				`"message":"Invalid authentication credentials."}}`,
 			"",
 		},
 		"all of": {
-			[]app.Policy{app.AllOf(app.UserCOSE, app.JWT)}, `{"error":{"code":"InvalidAuthenticationInfo","details":[` +
+			[]app.Policy{app.AllOf(app.UserCOSE, app.JWT)},
+			`{"error":{"code":"InvalidAuthenticationInfo","details":[` +
 				`{"auth_policy":"jwt+user_cose_sign1","code":"InvalidAuthenticationInfo","message":"jwt:Missing authorization header"}],` +
 				`"message":"Invalid authentication credentials."}}`,
 			`Bearer realm="JWT bearer token access", error="invalid_token"`,
 		},
 		"signed": {
-			[]app.Policy{app.ActiveMemberCOSE("ballot")}, `{"error":{"code":"InvalidAuthenticationInfo","details":[` +
+			[]app.Policy{app.ActiveMemberCOSE("ballot")},
+			`{"error":{"code":"InvalidAuthenticationInfo","details":[` +
 				`{"auth_policy":"active_member_cose_sign1","code":"InvalidAuthenticationInfo","message":"Missing content-type header"}],` +
 				`"message":"Invalid authentication credentials."}}`,
 			`COSE-SIGN1 realm="Signed request access"`,

@@ -54,18 +54,15 @@ func (g *gov) call(c *app.Context, s script, function string, access js.Access, 
 		Module: s.module, Source: s.source, Function: function, Args: args,
 		Access: access, Tx: c.Tx(), Effects: effects, Limits: limits,
 	})
-	if err == nil {
-		return value, nil, nil
-	}
 	var thrown *js.Exception
-	switch {
-	case errors.As(err, &thrown) && thrown.Timeout:
-		return nil, &tables.Failure{Reason: tookTooLong, Trace: thrown.Trace}, nil
-	case thrown != nil:
-		return nil, &tables.Failure{Reason: thrown.Reason, Trace: thrown.Trace}, nil
-	default:
-		return nil, nil, err
+	if !errors.As(err, &thrown) {
+		return value, nil, err
 	}
+	reason := thrown.Reason
+	if thrown.Timeout {
+		reason = tookTooLong
+	}
+	return nil, &tables.Failure{Reason: reason, Trace: thrown.Trace}, nil
 }
 
 // doesNotLoad says whether a failure is that of a text which is no module

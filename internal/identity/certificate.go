@@ -171,7 +171,8 @@ func period(from time.Time, days int) (time.Time, time.Time, error) {
 // issue signs a certificate with exactly the given extensions in their order.
 // A nil issuerCert is a self-signed one.
 func issue(pub crypto.PublicKey, subject, issuer []byte, key *ecdsa.PrivateKey, issuerCert *x509.Certificate,
-	from, to time.Time, exts []pkix.Extension) ([]byte, error) {
+	from, to time.Time, exts []pkix.Extension,
+) ([]byte, error) {
 	serial, err := newSerial(16)
 	if err != nil {
 		return nil, err

@@ -140,10 +140,18 @@ func TestRecoveries(t *testing.T) {
 		stored  []synod.SeqNo
 		entries map[string]string
 	}{
-		{"1", 115, []synod.SeqNo{1, 61}, []synod.SeqNo{19, 60},
-			map[string]string{"entry-2.23.bin": "private record 0", "entry-2.63.bin": "after rekey"}},
-		{"2", 135, []synod.SeqNo{1, 61, 115}, []synod.SeqNo{19, 60, 123},
-			map[string]string{"entry-2.23.bin": "private record 0", "entry-2.63.bin": "after rekey", "entry-4.127.bin": "after recovery 0"}},
+		{
+			"1", 115,
+			[]synod.SeqNo{1, 61},
+			[]synod.SeqNo{19, 60},
+			map[string]string{"entry-2.23.bin": "private record 0", "entry-2.63.bin": "after rekey"},
+		},
+		{
+			"2", 135,
+			[]synod.SeqNo{1, 61, 115},
+			[]synod.SeqNo{19, 60, 123},
+			map[string]string{"entry-2.23.bin": "private record 0", "entry-2.63.bin": "after rekey", "entry-4.127.bin": "after recovery 0"},
+		},
 	} {
 		c := recovered(t, tc.n, tc.start)
 		all := c.All()
