@@ -39,60 +39,48 @@ type guard struct {
 
 // ResetGuard starts a new measurement of stack use; call it before a script
 // runs.
-func (m *Module) ResetGuard() {
-	m.low.Store(StackTop)
-	m.depth = 0
+func (g *guard) ResetGuard() {
+	g.low.Store(StackTop)
+	g.depth = 0
 }
 
 // StackUsedFrom returns an address below which the stack was not written
 // since ResetGuard.
-func (m *Module) StackUsedFrom() int32 {
-	return max(m.low.Load()-redZone, 0)
+func (g *guard) StackUsedFrom() int32 {
+	return max(g.low.Load()-redZone, 0)
 }
 
 // Kill makes a running call panic with ErrKilled in the next loop or at the
-// next function with a stack frame, and every later call too. It may be called from any goroutine. The
-// module is of no use afterwards.
-func (m *Module) Kill() {
-	m.killed.Store(true)
-	m.low.Store(math.MaxInt32)
-}
-
-// StackPointer returns the engine's stack pointer.
-func (m *Module) StackPointer() int32 { return m.g0 }
-
-// SetStackPointer sets it, after the memory was restored or to put something
-// on the stack.
-func (m *Module) SetStackPointer(sp int32) {
-	m.g0 = sp
-	if sp < m.low.Load() {
-		m.lowered(sp)
-	}
+// next function with a stack frame, and every later call too. It may be
+// called from any goroutine. The module is of no use afterwards.
+func (g *guard) Kill() {
+	g.killed.Store(true)
+	g.low.Store(math.MaxInt32)
 }
 
 // poll is called by every loop.
-func (m *Module) poll() {
-	if m.low.Load() == math.MaxInt32 {
+func (g *guard) poll() {
+	if g.low.Load() == math.MaxInt32 {
 		panic(ErrKilled)
 	}
 }
 
-func (m *Module) lowered(sp int32) {
+func (g *guard) lowered(sp int32) {
 	if sp < stackFloor {
 		panic(ErrStackOverflow)
 	}
-	m.low.Store(sp)
+	g.low.Store(sp)
 	// Kill sets killed before low: if the store above undid Kill's, killed
 	// is seen here.
-	if m.killed.Load() {
+	if g.killed.Load() {
 		panic(ErrKilled)
 	}
 }
 
-// enter and leave count the depth of functions that recurse without using
-// the engine's stack.
-func (m *Module) enter() {
-	if m.depth++; m.depth > callDepthMax {
+// enter counts the depth of functions that recurse without using the engine's
+// stack; the translated code counts down when they return.
+func (g *guard) enter() {
+	if g.depth++; g.depth > callDepthMax {
 		panic(ErrStackOverflow)
 	}
 }
