@@ -33,10 +33,13 @@ var submissionPool = sync.Pool{New: func() any {
 
 // Submit orders a prepared transaction and returns its place. It waits for
 // nothing but the order: not for the disk, a signature or a peer. The errors
-// are kv.ErrConflict (run the transaction again), ErrNotPrimary, ErrDropped
-// and ErrStopped; after any of them nothing was recorded. It does not end
+// are kv.ErrConflict (run the transaction again), machine.ErrTooLarge,
+// ErrNotPrimary, ErrTooMuch, ErrDropped and ErrStopped; after any of them nothing was recorded. It does not end
 // early with a context: once queued, only the replica knows the outcome.
 func (r *Replica) Submit(p *machine.Prepared) (synod.TxID, error) {
+	if p.Size() == 0 {
+		return synod.TxID{}, machine.ErrTooLarge
+	}
 	s := submissionPool.Get().(*Submission)
 	s.prepared = p
 	select {
@@ -85,6 +88,11 @@ drain:
 	entries := make([]*pb.Entry, 0, len(r.batch))
 	taken := r.batch[:0]
 	for _, s := range r.batch {
+		size := uint64(s.prepared.Size())
+		if r.pending-r.settled+size > uncommittedBytesMax {
+			s.reply(synod.TxID{}, ErrTooMuch)
+			continue
+		}
 		id := synod.TxID{View: r.view, SeqNo: r.last + 1}
 		entry, err := r.cfg.Machine.Order(s.prepared, id)
 		if err != nil {
@@ -92,6 +100,7 @@ drain:
 			continue
 		}
 		r.last++
+		r.pending += size
 		s.id = id
 		entries = append(entries, &pb.Entry{Data: entry})
 		taken = append(taken, s)
@@ -100,6 +109,9 @@ drain:
 		return
 	}
 	if err := r.propose(entries); err != nil {
+		for _, s := range taken {
+			r.pending -= uint64(s.prepared.Size())
+		}
 		r.undo(before)
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "transactions refused by raft",
 			attrSeqNo(before+1), attrErr(err))

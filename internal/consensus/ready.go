@@ -77,7 +77,9 @@ func (r *Replica) fillOpening(entries []*pb.Entry) {
 		r.last, r.view, r.leading = id.SeqNo, id.View, true
 		r.ordered.Store(uint64(r.last))
 		r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
-		r.noteOrdered()
+		if id.SeqNo == 1 {
+			r.noteOrdered()
+		}
 	}
 }
 
@@ -99,8 +101,12 @@ func (r *Replica) opening(id synod.TxID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.sigs = append(r.sigs, sig)
-	return r.cfg.Machine.OrderSignature(sig.WriteSet, id)
+	data, err := r.cfg.Machine.OrderSignature(sig.WriteSet, id)
+	if err != nil {
+		return nil, err
+	}
+	r.signedAt(sig)
+	return data, nil
 }
 
 // apply takes entries that raft has committed. The leader has installed them
@@ -114,6 +120,7 @@ func (r *Replica) apply(entries []*pb.Entry) {
 	if n == 0 {
 		return
 	}
-	r.commit(r.sigs[n-1])
+	r.settled = r.sigs[n-1].upTo
+	r.commit(r.sigs[n-1].Signature)
 	r.sigs = append(r.sigs[:0], r.sigs[n:]...)
 }

@@ -25,6 +25,9 @@ var (
 	// ErrDropped says that raft refused the transaction for now: nothing was
 	// recorded and the caller may try again.
 	ErrDropped = errors.New("the transaction was refused by consensus")
+	// ErrTooMuch says that too many bytes wait to be committed: nothing was
+	// recorded and the caller may try again.
+	ErrTooMuch = errors.New("too many bytes wait to be committed")
 	// ErrStopped says that the replica has ended.
 	ErrStopped = errors.New("the node is stopping")
 )
@@ -51,8 +54,11 @@ const (
 	queueMax = 4096
 	// diskMax bounds the appends handed to the storage goroutine and not done.
 	diskMax = 64
-	// uncommittedBytesMax bounds raft's memory for uncommitted entries.
+	// uncommittedBytesMax bounds the memory of entries that are ordered and not
+	// committed. It is held before ordering, so that raft never has to refuse.
 	uncommittedBytesMax = 256 << 20
+	// signRetry is how long a signature that failed is not tried again.
+	signRetry = 100 * time.Millisecond
 )
 
 // Config is what a Replica is made of. Everything but the durations and counts
@@ -88,8 +94,10 @@ type Replica struct {
 	last    synod.SeqNo // newest ordered entry
 	signing bool        // a signature is being made; ordering waits
 	signer  signState
-	sigs    []*evidence.Signature // ordered and not yet committed, oldest first
-	failed  error                 // the disk refused; no more is ordered
+	sigs    []pendingSignature // ordered and not yet committed, oldest first
+	pending uint64             // bytes of entries ordered since the start, signatures left out
+	settled uint64             // how many of them are committed
+	failed  error              // the disk refused; no more is ordered
 	batch   []*Submission
 	onDisk  int // appends handed to the storage goroutine and not done
 
@@ -108,6 +116,12 @@ type Replica struct {
 	interest  atomic.Bool // somebody polled for an uncommitted transaction
 	waiters   waiters
 	counters  counters
+}
+
+// pendingSignature is a signature that is not committed.
+type pendingSignature struct {
+	*evidence.Signature
+	upTo uint64 // Replica.pending when it was ordered
 }
 
 // Role is what a replica knows of who leads.
@@ -147,7 +161,6 @@ func New(cfg Config) (*Replica, error) {
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             1 << 20,
 		MaxInflightMsgs:           256,
-		MaxUncommittedEntriesSize: uncommittedBytesMax,
 		CheckQuorum:               true,
 		PreVote:                   true,
 		DisableProposalForwarding: true,

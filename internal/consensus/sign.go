@@ -19,6 +19,7 @@ type signState struct {
 	cost         time.Duration
 	credit       time.Duration // signing time that may be spent now
 	refilled     time.Time
+	notBefore    time.Time // after a failure
 }
 
 // never is how long the loop waits for a signature that is not due.
@@ -40,6 +41,9 @@ func (r *Replica) noteOrdered() {
 func (r *Replica) sign(now time.Time) time.Duration {
 	if !r.leading || r.signing || r.failed != nil || r.last == r.signer.lastSigned {
 		return never
+	}
+	if wait := r.signer.notBefore.Sub(now); wait > 0 {
+		return wait
 	}
 	unsigned := int(r.last - r.signer.lastSigned)
 	overdue := r.signer.firstPending.Add(r.cfg.SignatureDelay).Sub(now)
@@ -127,6 +131,7 @@ func (r *Replica) finishSign(res signResult) {
 		res.err = r.orderSignature(res.sig, before)
 	}
 	if res.err != nil {
+		r.signer.notBefore = time.Now().Add(signRetry)
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no signature", attrTx(res.job.id), attrErr(res.err))
 		return
 	}
@@ -145,8 +150,13 @@ func (r *Replica) orderSignature(sig *evidence.Signature, before synod.SeqNo) er
 		return err
 	}
 	r.ordered.Store(uint64(r.last))
-	r.sigs = append(r.sigs, sig)
-	r.signer.lastSigned = r.last
-	r.signer.firstPending = time.Time{}
+	r.signedAt(sig)
 	return nil
+}
+
+// signedAt notes a signature that was ordered: nothing is unsigned now.
+func (r *Replica) signedAt(sig *evidence.Signature) {
+	r.sigs = append(r.sigs, pendingSignature{sig, r.pending})
+	r.signer.lastSigned = sig.TxID.SeqNo
+	r.signer.firstPending = time.Time{}
 }

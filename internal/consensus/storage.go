@@ -52,10 +52,7 @@ func (r *Replica) runStorage() {
 			}
 		}
 		if done.ops > 0 || failed != nil {
-			select {
-			case r.stored <- done:
-			case <-r.done:
-			}
+			r.stored <- done
 		}
 	}
 }

@@ -147,6 +147,9 @@ func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app
 // submitError is what the client sees of a refused transaction; conflicts stay
 // as they are, to be run again.
 func submitError(err error) error {
+	if errors.Is(err, consensus.ErrTooMuch) {
+		return tooManyPending()
+	}
 	if errors.Is(err, consensus.ErrNotPrimary) || errors.Is(err, consensus.ErrDropped) || errors.Is(err, consensus.ErrStopped) {
 		return synod.Errorf(503, synod.CodeTransactionReplicationFailed, "Transaction failed to replicate: %s. Retry it.", err)
 	}

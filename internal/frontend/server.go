@@ -123,8 +123,7 @@ func (s *Server) choose(path string) (*mount, string) {
 
 func (s *Server) serve(ctx context.Context, hs *httpd.Session, sess *session, m *mount, path string, req *app.Request) (*app.Response, int) {
 	if !m.node && s.cfg.UncommittedMax > 0 && s.cfg.Replica.Uncommitted() >= s.cfg.UncommittedMax {
-		return failure(synod.Errorf(503, synod.CodeTooManyPendingTransactions,
-			"Too many transactions pending commit on the service.")), 0
+		return retryLater(tooManyPending()), 0
 	}
 	if !m.Open() {
 		return failure(synod.Errorf(404, synod.CodeFrontendNotOpen, "Frontend is not open.")), 0
@@ -143,10 +142,19 @@ func (s *Server) serve(ctx context.Context, hs *httpd.Session, sess *session, m 
 			return failure(err), attempt
 		}
 	}
-	resp := failure(synod.Errorf(503, synod.CodeTransactionCommitAttempts,
-		"Transaction continued to conflict after %d attempts. Retry later.", attemptsMax))
+	return retryLater(synod.Errorf(503, synod.CodeTransactionCommitAttempts,
+		"Transaction continued to conflict after %d attempts. Retry later.", attemptsMax)), attemptsMax
+}
+
+func tooManyPending() *synod.Error {
+	return synod.Errorf(503, synod.CodeTooManyPendingTransactions, "Too many transactions pending commit on the service. Retry later.")
+}
+
+// retryLater is a failure that passes by itself.
+func retryLater(e *synod.Error) *app.Response {
+	resp := failure(e)
 	resp.Header.Set("retry-after", "3")
-	return resp, attemptsMax
+	return resp
 }
 
 // audit writes the line of a request to an application whose requests are

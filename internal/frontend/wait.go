@@ -3,6 +3,7 @@ package frontend
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"time"
 
 	"synod"
@@ -59,7 +60,10 @@ func (s *Server) answerWhenCommitted(ctx context.Context, resp *app.Response, id
 	if w == waitReceipt {
 		receipt, err := s.cfg.Receipt(id, proof)
 		if err != nil {
-			return failure(err)
+			// The write is committed, which the answer says; the receipt can be
+			// asked for again.
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "no receipt", slog.String("tx", id.String()), slog.String("err", err.Error()))
+			return resp
 		}
 		resp.Header.Set("x-synod-receipt", string(bytes.TrimSpace(receipt)))
 	}

@@ -101,7 +101,7 @@ func (s *Store) tableFor(name string) *table {
 // lock, so that readers wait for microseconds whatever the transaction's size.
 const lockedWrites = 64
 
-// Commit installs a write set as transaction id and runs the local hooks. A
+// Commit runs the local hooks and installs a write set as transaction id. A
 // nil or empty write set only moves the tip. id.SeqNo must be the tip's plus
 // one; anything else is a broken invariant and panics. Only the writer calls
 // Commit. Keys and values are copied; maps with a commit hook are kept as they
@@ -118,13 +118,15 @@ func (s *Store) Commit(ws *WriteSet, id synod.TxID) error {
 			n += s.install(&ws.Maps[i], at)
 		}
 	}
+	// Before anybody can read the transaction: what follows from it must be in
+	// place for those who act on it.
+	if ws != nil {
+		s.hooks.local(ws, id)
+	}
 	s.mu.Lock()
 	s.commits.push(commit{at, n})
 	s.tip = at
 	s.mu.Unlock()
-	if ws != nil {
-		s.hooks.local(ws, id)
-	}
 	return nil
 }
 

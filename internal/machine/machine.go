@@ -87,11 +87,11 @@ func leaf(writeSet, evidence, claims [32]byte) [32]byte {
 // Undo takes back every entry above id, the newest that stays. None of them
 // may be committed.
 func (m *Machine) Undo(id synod.TxID) {
+	m.secrets.Truncate(id.SeqNo)
 	m.store.Rollback(id)
 	if err := m.Tree.Retract(id.SeqNo); err != nil {
 		panic(fmt.Sprintf("machine: undo to %s: %s", id, err))
 	}
-	m.secrets.Truncate(id.SeqNo)
 	m.chunks.rollback(id.SeqNo)
 }
 

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"synod"
 	"synod/internal/kv"
@@ -39,11 +40,25 @@ const (
 	mapsAt     = evidenceAt + 32 + 8
 )
 
+// EntryMax bounds the ledger entry of one transaction, in bytes, as CCF's
+// largest message does (CCF: memory.max_msg_size).
+const EntryMax = 64 << 20
+
+// ErrTooLarge says that a transaction writes more than one entry may hold.
+var ErrTooLarge = fmt.Errorf("the transaction writes more than %d bytes, the most that one may write", EntryMax)
+
+// Size is the size of the ledger entry in bytes, 0 if the transaction writes
+// more than EntryMax and cannot be ordered.
+func (p *Prepared) Size() int { return len(p.frame.buf) }
+
 // Prepare lays out what a transaction wrote. The transaction must have written
 // something; it may be released once the entry is ordered. Prepare runs on the
 // goroutine that executed the transaction.
 func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
 	ws := tx.WriteSet()
+	if ws.EncodedSize() > EntryMax-mapsAt-tagSize {
+		return &Prepared{tx: tx}
+	}
 	return &Prepared{tx: tx, ws: ws, claims: claims, frame: layOut(ws, claims)}
 }
 
