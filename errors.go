@@ -88,6 +88,7 @@ const (
 	CodeVoteAlreadyExists            = "VoteAlreadyExists"
 	CodeTransactionPendingOrUnknown  = "TransactionPendingOrUnknown"
 	CodeTransactionInvalid           = "TransactionInvalid"
+	CodeNodeNotRetiredCommitted      = "NodeNotRetiredCommitted"
 	CodeSessionConsistencyLost       = "SessionConsistencyLost"
 	CodeProposalReplay               = "ProposalReplay"
 	CodeProposalCreatedTooLongAgo    = "ProposalCreatedTooLongAgo"

@@ -27,7 +27,6 @@ type Context struct {
 	params      []Param
 	resp        Response
 	claims      [32]byte
-	hasClaims   bool
 	applyWrites *bool
 }
 
@@ -123,7 +122,7 @@ func MarshalJSON(v any) ([]byte, error) {
 }
 
 // Claim attaches a digest to the transaction; receipts prove it.
-func (c *Context) Claim(digest [32]byte) { c.claims, c.hasClaims = digest, true }
+func (c *Context) Claim(digest [32]byte) { c.claims = digest }
 
 // Claims returns the digest that Claim was given, or zeros.
 func (c *Context) Claims() [32]byte { return c.claims }
@@ -140,13 +139,14 @@ func (c *Context) AppliesWrites() bool {
 	return c.resp.Status == 0 || c.resp.Status >= 200 && c.resp.Status < 300
 }
 
-// SetAppliedWrites is SetApplyWrites' state, nil if it was not called.
-func (c *Context) SetAppliedWrites() *bool { return c.applyWrites }
+// ForcedWrites is what SetApplyWrites was given, nil if it was not called.
+func (c *Context) ForcedWrites() *bool { return c.applyWrites }
 
 // Response is the answer being built; front ends read it after the handler.
 func (c *Context) Response() *Response { return &c.resp }
 
-// Fail makes the answer that of an error, dropping what was built so far.
+// Fail makes the answer that of an error: status and body are dropped, header
+// fields that were set stay.
 func (c *Context) Fail(e *synod.Error) {
 	body, err := e.MarshalJSON()
 	if err != nil {

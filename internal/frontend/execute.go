@@ -99,7 +99,7 @@ func (x *execution) handlerFailed(c *app.Context, tx *kv.Tx, err error) (*app.Re
 	if errors.Is(err, kv.ErrConflict) {
 		return nil, err
 	}
-	if keep := c.SetAppliedWrites(); keep == nil || !*keep {
+	if keep := c.ForcedWrites(); keep == nil || !*keep {
 		return answerError(c, err), nil
 	}
 	c.Fail(asError(err))

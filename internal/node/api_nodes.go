@@ -99,7 +99,7 @@ func (n *Node) apiDeleteNode(c *app.Context) error {
 		return errNodeNotFound()
 	}
 	if info.Status != tables.NodeRetired || !info.RetiredCommitted {
-		return synod.Errorf(400, "NodeNotRetiredCommitted", "Node is not completely retired")
+		return synod.Errorf(400, synod.CodeNodeNotRetiredCommitted, "Node is not completely retired")
 	}
 	c.Tx().Delete(tables.Nodes, []byte(id))
 	c.Tx().Delete(tables.NodeEndorsedCertificates, []byte(id))

@@ -5,13 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"time"
 
 	"synod/internal/attest"
 	"synod/internal/tables"
 )
-
-func timeNow() time.Time { return time.Now() }
 
 // attestation is this node's evidence and what it says.
 type attestation struct {

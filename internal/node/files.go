@@ -19,7 +19,7 @@ func (n *Node) writePID() error {
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return &Error{ExitPIDFile, fmt.Errorf("PID file %s already exists. Exiting.", name)} //nolint:staticcheck // CCF's text, compared by its suites
+		return pidFileExists(name)
 	}
 	if err != nil {
 		return fmt.Errorf("write PID file: %w", err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"synod/internal/identity"
 	"synod/internal/kv"
 	"synod/internal/machine"
+	"synod/internal/secrets"
 	"synod/internal/tables"
 )
 
@@ -28,24 +30,67 @@ func (n *Node) create() (*machine.Prepared, error) {
 			return nil, err
 		}
 	}
-	n.setState(statePartOfNetwork)
+	n.genesis = nil
 	return machine.Prepare(tx, [32]byte{}), nil
+}
+
+// genesis is what the files that a Start configuration names say, read and
+// checked before anything is written: a service must not fail half-made.
+type genesis struct {
+	serviceData  json.RawMessage
+	constitution string
+	threshold    int
+	members      []genesisMember
+}
+
+type genesisMember struct {
+	config.Member
+	id synod.MemberID
+}
+
+func readGenesis(cfg *config.Config) (*genesis, error) {
+	start := &cfg.Command.Start
+	g := &genesis{}
+	var err error
+	if g.serviceData, err = cfg.ReadServiceData(); err != nil {
+		return nil, err
+	}
+	if _, err := cfg.ReadNodeData(); err != nil {
+		return nil, err
+	}
+	if g.constitution, err = start.ReadConstitution(); err != nil {
+		return nil, err
+	}
+	if g.threshold, err = start.RecoveryThreshold(); err != nil {
+		return nil, err
+	}
+	members, err := start.ReadMembers()
+	if err != nil {
+		return nil, err
+	}
+	seen := map[synod.MemberID]bool{}
+	for i, m := range members {
+		cert, err := identity.ParseCertPEM(m.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("command.start.members[%d]: %w", i, err)
+		}
+		id := identity.MemberIDOf(cert.Raw)
+		if seen[id] {
+			return nil, fmt.Errorf("command.start.members[%d]: the certificate is listed twice", i)
+		}
+		seen[id] = true
+		if m.EncryptionKey != nil {
+			if _, err := secrets.EncryptToMember(m.EncryptionKey, nil); err != nil {
+				return nil, fmt.Errorf("command.start.members[%d]: %w", i, err)
+			}
+		}
+		g.members = append(g.members, genesisMember{m, id})
+	}
+	return g, nil
 }
 
 func (n *Node) createService(tx *kv.Tx) error {
 	created := synod.TxID{View: 2, SeqNo: 1}
-	data, err := n.cfg.ReadServiceData()
-	if err != nil {
-		return err
-	}
-	constitution, err := n.cfg.Command.Start.ReadConstitution()
-	if err != nil {
-		return err
-	}
-	threshold, err := n.cfg.Command.Start.RecoveryThreshold()
-	if err != nil {
-		return err
-	}
 	sc := n.cfg.Command.Start.ServiceConfiguration
 	for _, row := range []struct {
 		table string
@@ -53,16 +98,16 @@ func (n *Node) createService(tx *kv.Tx) error {
 	}{
 		{tables.Service, tables.ServiceInfo{
 			Cert: n.service.cert(), CurrentServiceCreateTxID: &created, RecoveryCount: new(uint64(0)),
-			ServiceData: data, Status: tables.ServiceOpening,
+			ServiceData: n.genesis.serviceData, Status: tables.ServiceOpening,
 		}},
 		{tables.ServiceConfiguration, tables.ServiceConfig{
 			Consensus:                             "CFT",
 			MaximumNodeCertificateValidityDays:    new(uint64(sc.MaximumNodeValidityDays)),
 			MaximumServiceCertificateValidityDays: new(uint64(sc.MaximumServiceValidityDays)),
 			RecentCOSEProposalsWindowSize:         new(uint64(sc.RecentProposalsWindow)),
-			RecoveryThreshold:                     uint64(threshold),
+			RecoveryThreshold:                     uint64(n.genesis.threshold),
 		}},
-		{tables.Constitution, constitution},
+		{tables.Constitution, n.genesis.constitution},
 	} {
 		if err := tables.PutJSON(tx, row.table, tables.UnitKey(), row.value); err != nil {
 			return err
@@ -72,19 +117,8 @@ func (n *Node) createService(tx *kv.Tx) error {
 }
 
 func (n *Node) createMembers(tx *kv.Tx) error {
-	members, err := n.cfg.Command.Start.ReadMembers()
-	if err != nil {
-		return err
-	}
-	for i, m := range members {
-		cert, err := identity.ParseCertPEM(m.Certificate)
-		if err != nil {
-			return fmt.Errorf("command.start.members[%d]: %w", i, err)
-		}
-		key := []byte(identity.MemberIDOf(cert.Raw))
-		if tx.Has(tables.Members, key) {
-			return fmt.Errorf("command.start.members[%d]: the certificate is listed twice", i)
-		}
+	for _, m := range n.genesis.members {
+		key := []byte(m.id)
 		tx.Put(tables.MemberCerts, key, m.Certificate)
 		info := tables.MemberInfo{MemberData: m.Data, Status: tables.MemberAccepted}
 		if m.EncryptionKey != nil {

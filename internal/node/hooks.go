@@ -34,6 +34,7 @@ func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
 			return
 		}
 		n.id.endorsed.Store(n.served(cert.Raw))
+		n.setState(statePartOfNetwork)
 		if n.govOpen.Swap(true) {
 			days := int(cert.NotAfter.Sub(cert.NotBefore).Hours()+23) / 24
 			if err := n.renewSelfSigned(cert.NotBefore, days); err != nil {

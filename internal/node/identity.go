@@ -152,9 +152,6 @@ func (n *Node) subjectAltNames() []string {
 // none yet.
 func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificate {
 	return func() *tls.Certificate {
-		if n.id == nil {
-			return nil
-		}
 		c := n.id.endorsed.Load()
 		if authority == config.AuthorityNode {
 			c = n.id.self.Load()

@@ -56,6 +56,7 @@ type Node struct {
 	n2n      net.Listener
 	n2nAddr  string
 	attested attestation
+	genesis  *genesis // read at start, nil once the service is created
 
 	state      atomic.Pointer[startupState]
 	govOpen    atomic.Bool
@@ -152,6 +153,9 @@ func (n *Node) close() {
 	}
 }
 
+// acceptRetry is the pause after a connection that could not be accepted.
+const acceptRetry = 50 * time.Millisecond
+
 // refusePeers accepts and closes node-to-node connections: a service of one
 // node has no peer, and what knocks is either lost or hostile.
 func (n *Node) refusePeers(ctx context.Context) error {
@@ -160,14 +164,17 @@ func (n *Node) refusePeers(ctx context.Context) error {
 	for {
 		conn, err := n.n2n.Accept()
 		if err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			var temporary net.Error
-			if errors.As(err, &temporary) && temporary.Timeout() {
+			// Out of descriptors, most likely, which a stranger can bring about:
+			// no reason to end.
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(acceptRetry):
 				continue
 			}
-			return fmt.Errorf("accept on the node-to-node interface: %w", err)
 		}
 		n.log.LogAttrs(ctx, slog.LevelDebug, "closed a node-to-node connection", slog.String("peer", conn.RemoteAddr().String()))
 		conn.Close()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"synod"
 	"synod/internal/cose"
@@ -201,7 +202,7 @@ func (n *Node) endorseSelf(tx *kv.Tx, info tables.ServiceInfo) error {
 		return err
 	}
 	endorsement, err := cose.SignEndorsement(n.service.key, cose.Endorsement{
-		IssuedAt: timeNow().Unix(), EpochStart: *info.CurrentServiceCreateTxID, EndorsedKey: der,
+		IssuedAt: time.Now().Unix(), EpochStart: *info.CurrentServiceCreateTxID, EndorsedKey: der,
 	})
 	if err != nil {
 		return fmt.Errorf("endorse the service's identity: %w", err)
