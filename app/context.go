@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"strings"
 
 	"synod"
 )
@@ -100,14 +101,32 @@ func (c *Context) Bytes(contentType string, body []byte) {
 func (c *Context) Text(s string) { c.Bytes("text/plain", []byte(s)) }
 
 // JSON answers with v as compact JSON. Objects should be maps, or structs
-// with their fields in alphabetical order: CCF's clients compare text.
+// with their fields in alphabetical order: CCF's clients compare text. A
+// client that accepts no JSON makes it 406 UnsupportedContentType.
 func (c *Context) JSON(v any) error {
+	if accept := c.Request.Header.Get("accept"); accept != "" && !acceptsJSON(accept) {
+		return synod.Errorf(406, synod.CodeUnsupportedContentType,
+			"No supported content type in accept header: %s\nOnly application/json is currently supported", accept)
+	}
 	b, err := MarshalJSON(v)
 	if err != nil {
 		return err
 	}
 	c.Bytes("application/json", b)
 	return nil
+}
+
+// acceptsJSON says whether an accept header takes application/json; its
+// weights do not matter.
+func acceptsJSON(accept string) bool {
+	for item := range strings.SplitSeq(accept, ",") {
+		kind, _, _ := strings.Cut(item, ";")
+		switch strings.ToLower(strings.TrimSpace(kind)) {
+		case "application/json", "application/*", "*/*":
+			return true
+		}
+	}
+	return false
 }
 
 // MarshalJSON encodes v as CCF prints JSON: compact, without HTML escapes.

@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +19,36 @@ func (r *Replica) commit(sig *evidence.Signature) {
 	if chunkEnded := r.cfg.Machine.Commit(sig.TxID.SeqNo); chunkEnded {
 		r.disk <- diskOp{committed: sig.TxID.SeqNo}
 	}
+	r.signed.add(sig.TxID.SeqNo)
 	r.committed.Store(&sig.TxID)
 	r.waiters.committed(sig.TxID.SeqNo)
+}
+
+// signedIndex knows where the committed signatures are, 8 bytes each, so that a
+// receipt needs no search of the ledger.
+type signedIndex struct {
+	mu     sync.RWMutex
+	seqnos []synod.SeqNo // guarded by mu, ascending
+}
+
+func (x *signedIndex) add(seqno synod.SeqNo) {
+	x.mu.Lock()
+	x.seqnos = append(x.seqnos, seqno)
+	x.mu.Unlock()
+}
+
+// SignatureAfter returns the first committed signature above seqno.
+func (r *Replica) SignatureAfter(seqno synod.SeqNo) (synod.SeqNo, bool) {
+	r.signed.mu.RLock()
+	defer r.signed.mu.RUnlock()
+	i, exact := slices.BinarySearch(r.signed.seqnos, seqno)
+	if exact {
+		i++
+	}
+	if i == len(r.signed.seqnos) {
+		return 0, false
+	}
+	return r.signed.seqnos[i], true
 }
 
 // prove gives the waiters who want a receipt their paths, while the tree still

@@ -105,7 +105,7 @@ type Replica struct {
 	disk        chan diskOp
 	stored      chan storedOp
 	toSign      chan signJob
-	signed      chan signResult
+	signatures  chan signResult
 	wake        chan struct{}
 	done        chan struct{}
 
@@ -114,6 +114,7 @@ type Replica struct {
 	ordered   atomic.Uint64 // seqno of the newest ordered entry
 	role      atomic.Pointer[Role]
 	interest  atomic.Bool // somebody polled for an uncommitted transaction
+	signed    signedIndex
 	waiters   waiters
 	counters  counters
 }
@@ -145,7 +146,7 @@ func New(cfg Config) (*Replica, error) {
 		disk:        make(chan diskOp, 2*diskMax),
 		stored:      make(chan storedOp, 2*diskMax),
 		toSign:      make(chan signJob, 1),
-		signed:      make(chan signResult, 1),
+		signatures:  make(chan signResult, 1),
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
 	}
@@ -234,7 +235,7 @@ func (r *Replica) Run(ctx context.Context) error {
 				r.stop()
 				return r.failed
 			}
-		case s := <-r.signed:
+		case s := <-r.signatures:
 			r.finishSign(s)
 		case <-ticker.C:
 			r.raft.Tick()

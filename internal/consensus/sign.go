@@ -115,7 +115,7 @@ func (r *Replica) runSigner() {
 	for job := range r.toSign {
 		start := time.Now()
 		sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
-		r.signed <- signResult{job: job, sig: sig, cost: time.Since(start), err: err}
+		r.signatures <- signResult{job: job, sig: sig, cost: time.Since(start), err: err}
 	}
 }
 

@@ -10,11 +10,6 @@ import (
 // api answers with an OpenAPI 3.0 document of every endpoint that is not
 // hidden (CCF: src/endpoints/endpoint_registry.cpp).
 func (s *Server) api(c *app.Context, m *mount) error {
-	if m.API != nil {
-		if ok, err := m.API(c); ok || err != nil {
-			return err
-		}
-	}
 	endpoints := append([]*app.Endpoint(nil), m.App.Endpoints()...)
 	if m.App.HasCommonEndpoints() {
 		endpoints = append(endpoints, s.common(m)...)

@@ -86,15 +86,12 @@ func compileTemplate(path string) (*template, error) {
 
 // match looks a path up. It returns nil if the path is unknown to it.
 func (r *router) match(method, path string) (*app.Match, error) {
-	if methods := r.exact[path]; methods != nil {
-		if e := methods[method]; e != nil {
-			return &app.Match{Endpoint: e}, nil
-		}
-		return &app.Match{Allow: methodsOf(methods)}, nil
+	if e := r.exact[path][method]; e != nil {
+		return &app.Match{Endpoint: e}, nil
 	}
+	allow := methodsOf(r.exact[path])
 	var found []*template
 	var params []app.Param
-	var allow []string
 	for _, t := range r.templates {
 		m := t.pattern.FindStringSubmatch(path)
 		if m == nil {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,8 +47,6 @@ type Mount struct {
 	Open   func() bool
 	// Audit logs every request of this application: what it serves is public.
 	Audit bool
-	// API, if set, may answer GET /api itself; ok false means that it did not.
-	API func(c *app.Context) (ok bool, err error)
 }
 
 // Server is the front end of a node; it serves httpd's requests.
@@ -87,6 +85,7 @@ func New(cfg Config) (*Server, error) {
 // session is what the front end keeps for one connection.
 type session struct {
 	cache auth.Cache
+	view  synod.View // of the first request, 0 before it
 }
 
 // Serve answers one request.
@@ -100,11 +99,31 @@ func (s *Server) Serve(ctx context.Context, hs *httpd.Session, req *app.Request)
 	if m == nil {
 		return failure(synod.Errorf(404, synod.CodeResourceNotFound, "Unknown path: %s.", path))
 	}
+	if !m.Audit {
+		resp, _ := s.serve(ctx, hs, sess, m, path, req)
+		return s.consistent(hs, sess, resp)
+	}
 	start := s.cfg.Now()
 	resp, attempts := s.serve(ctx, hs, sess, m, path, req)
-	if m.Audit {
-		s.audit(ctx, req, resp, attempts, s.cfg.Now().Sub(start))
+	resp = s.consistent(hs, sess, resp)
+	s.audit(ctx, req, resp, attempts, s.cfg.Now().Sub(start))
+	return resp
+}
+
+// consistent binds a session to the view of its first request: an answer from
+// another view might lack what the session has seen, so it ends the session
+// (CCF: src/node/rpc/frontend.h).
+func (s *Server) consistent(hs *httpd.Session, sess *session, resp *app.Response) *app.Response {
+	view := s.cfg.Replica.Role().View
+	if sess.view == 0 {
+		sess.view = view
 	}
+	if view == sess.view {
+		return resp
+	}
+	resp = failure(synod.Errorf(500, synod.CodeSessionConsistencyLost,
+		"Potential loss of session consistency on session %d. Started in view %d, now in view %d. Closing session.", hs.ID, sess.view, view))
+	resp.Close = true
 	return resp
 }
 
@@ -190,7 +209,8 @@ func asError(err error) *synod.Error {
 
 // notAllowed answers a method that a known path does not have.
 func notAllowed(method string, allow []string) *app.Response {
-	sort.Strings(allow)
+	slices.Sort(allow)
+	allow = slices.Compact(allow)
 	value := "OPTIONS, " + strings.Join(allow, ", ")
 	if method == "OPTIONS" {
 		resp := &app.Response{Status: 204}

@@ -53,8 +53,7 @@ type gov struct {
 type handler func(c *app.Context) error
 
 // New makes the /gov application: every endpoint of both api versions
-// (CCF: src/node/gov/handlers). The endpoints are hidden from /api, since
-// each version has a fixed document.
+// (CCF: src/node/gov/handlers). The endpoints are hidden from /api, as in CCF.
 func New(cfg Config) *app.App {
 	g := &gov{engine: cfg.Engine, node: cfg.Node, log: cfg.Log, app: app.New("gov")}
 	g.app.Describe("CCF Governance API",

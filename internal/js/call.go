@@ -28,9 +28,13 @@ type call struct {
 	deadline  time.Time
 	timedOut  bool
 	recording bool // effects end the evaluation; see program.go
+	written   int  // bytes of keys and values that the script has set
 }
 
 const (
+	// writtenMax bounds what one call may set, in bytes: the copies lie outside
+	// the script's heap, and a ledger entry holds no more.
+	writtenMax = 64 << 20
 	// stackMax is the most of the engine's own stack of 1 MiB that scripts
 	// may use; the rest is for functions that check nothing.
 	stackMax = 896 << 10

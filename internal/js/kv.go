@@ -128,6 +128,9 @@ var kvOps = []hostOp{
 		if !ok1 || !ok2 {
 			return v.throw(typeError, "Arguments must be ArrayBuffers")
 		}
+		if c.written += len(key) + len(val); c.written > writtenMax {
+			return v.throw(internalError, "out of memory")
+		}
 		v.outsideDo(func() { c.tx.Put(table, key, val) })
 		return v.g.DupValue(v.ctx, a.this), true
 	}),
@@ -212,6 +215,9 @@ func kvForEach(v *vm, c *call, a args, table string) (value, bool) {
 // visitSafely is visit, and what stops the engine is a result.
 func (v *vm) visitSafely(f, handle value, key, val []byte) (done bool, stopped any) {
 	defer func() {
+		if v.outside {
+			return // the store's own panic, in a nested call: a broken invariant
+		}
 		if stopped = recover(); stopped != nil {
 			done = false
 		}

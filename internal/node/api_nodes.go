@@ -91,7 +91,12 @@ func (n *Node) apiNodePrimary(c *app.Context) error {
 // node of a service of one can be.
 func (n *Node) apiDeleteNode(c *app.Context) error {
 	id := c.Path("node_id")
-	info, ok, err := tables.GetJSON[tables.NodeInfo](c.Tx(), tables.Nodes, []byte(id))
+	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
+	if err != nil {
+		return err
+	}
+	defer committed.Release()
+	info, ok, err := tables.GetJSON[tables.NodeInfo](committed, tables.Nodes, []byte(id))
 	if err != nil {
 		return err
 	}

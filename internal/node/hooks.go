@@ -16,7 +16,6 @@ import (
 func (n *Node) installHooks() {
 	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
 	n.store.OnCommit(tables.Service, n.onService)
-	n.store.OnLocal(tables.NodeEndorsedCertificates, n.onSigningCertificate)
 	n.store.OnLocal(tables.EncryptedLedgerSecrets, n.onNewLedgerSecret)
 }
 
@@ -43,15 +42,6 @@ func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
 			return
 		}
 		n.info(context.Background(), "Network TLS connections now accepted", slog.String("tx", id.String()))
-	}
-}
-
-func (n *Node) onSigningCertificate(_ synod.TxID, w kv.MapWrites) {
-	for _, row := range w.Writes {
-		if synod.NodeID(row.Key) == n.id.node {
-			pem := string(row.Value)
-			n.id.signing.Store(&pem)
-		}
 	}
 }
 

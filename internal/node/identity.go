@@ -28,7 +28,6 @@ type identityState struct {
 
 	self     atomic.Pointer[servedCert] // self-signed
 	endorsed atomic.Pointer[servedCert] // by the service; nil until it commits
-	signing  atomic.Pointer[string]     // PEM of the newest endorsed one, committed or not
 }
 
 // servedCert is a certificate in the two forms that are needed.
@@ -40,12 +39,12 @@ type servedCert struct {
 func (i *identityState) selfSigned() string { return i.self.Load().pem }
 
 // signingCert is what signatures carry: the certificate in the tables that the
-// signature covers, so that the first of a service has one too.
-func (i *identityState) signingCert() string {
-	if pem := i.signing.Load(); pem != nil {
-		return *pem
-	}
-	return ""
+// signature covers, committed or not, so that the first of a service has one.
+func (n *Node) signingCert() string {
+	tx := n.store.Begin()
+	defer tx.Release()
+	pem, _ := tx.Get(tables.NodeEndorsedCertificates, []byte(n.id.node))
+	return string(pem)
 }
 
 // serviceState is the service's identity, which every trusted node holds.
@@ -166,7 +165,7 @@ func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificat
 func (n *Node) signer() *evidence.Signer {
 	start := n.cfg.Command.Start
 	return &evidence.Signer{
-		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.id.signingCert,
+		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.signingCert,
 		ServiceKey: n.service.key, ServiceKID: identity.ServiceKID(&n.service.key.PublicKey),
 		Issuer: start.COSEIssuer, Subject: start.COSESubject, Now: time.Now,
 	}

@@ -55,32 +55,33 @@ func signatureParts(r *tables.SignatureRecord) receipt.Signature {
 	return s
 }
 
-// coveringSignature finds the first signature after an entry, whose tree still
+// coveringSignature reads the first signature after an entry, whose tree still
 // has the entry's leaf.
 func (n *Node) coveringSignature(seqno synod.SeqNo) (*tables.SignatureRecord, merkle.Path, error) {
-	for s := seqno + 1; s <= n.replica.Committed().SeqNo; s++ {
-		entry, err := n.entry(s)
-		if err != nil {
-			return nil, nil, err
-		}
-		record, tree, err := signatureOf(entry)
-		if err != nil {
-			return nil, nil, err
-		}
-		if record == nil {
-			continue
-		}
-		t, err := merkle.Deserialise(tree)
-		if err != nil {
-			return nil, nil, fmt.Errorf("tree in the signature at %d: %w", s, err)
-		}
-		path, err := t.Path(uint64(seqno), uint64(s-1))
-		if err != nil {
-			return nil, nil, fmt.Errorf("path of %d under the signature at %d: %w", seqno, s, err)
-		}
-		return record, path, nil
+	at, ok := n.replica.SignatureAfter(seqno)
+	if !ok {
+		return nil, nil, fmt.Errorf("no committed signature covers seqno %d", seqno)
 	}
-	return nil, nil, fmt.Errorf("no committed signature covers seqno %d", seqno)
+	entry, err := n.entry(at)
+	if err != nil {
+		return nil, nil, err
+	}
+	record, tree, err := signatureOf(entry)
+	if err != nil {
+		return nil, nil, err
+	}
+	if record == nil {
+		return nil, nil, fmt.Errorf("entry %d is not the signature that it was", at)
+	}
+	t, err := merkle.Deserialise(tree)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tree in the signature at %d: %w", at, err)
+	}
+	path, err := t.Path(uint64(seqno), uint64(at-1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("path of %d under the signature at %d: %w", seqno, at, err)
+	}
+	return record, path, nil
 }
 
 func (n *Node) entry(seqno synod.SeqNo) (*ledger.Entry, error) {

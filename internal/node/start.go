@@ -72,9 +72,6 @@ func (n *Node) start() error {
 
 // checkStart refuses a start that would fail later or overwrite something.
 func (n *Node) checkStart() error {
-	if _, err := n.cfg.Command.Start.RecoveryThreshold(); err != nil {
-		return &Error{ExitValidation, err}
-	}
 	if _, err := os.Lstat(n.cfg.OutputFiles.PIDFile); err == nil {
 		return pidFileExists(n.cfg.OutputFiles.PIDFile)
 	}
