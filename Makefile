@@ -16,7 +16,7 @@ build: generate ## all binaries into bin/
 run: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
 	bin/synod sandbox --app examples/logging-ts
 
-test: lint unit e2e ## everything that CI runs
+test: unit e2e lint ## everything that CI runs
 
 unit: generate $(SAMPLE_DEPS) ## unit tests
 	$(GO) vet ./...
@@ -26,7 +26,7 @@ race: generate ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...
 
 lint: generate ## the rules of .golangci.yml
-	$(GOLANGCI_LINT) run
+	$(GOLANGCI_LINT) run --allow-parallel-runners
 
 fmt: ## format the code as lint wants it
 	$(GOLANGCI_LINT) fmt

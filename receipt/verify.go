@@ -73,7 +73,7 @@ func (r *Receipt) Verify(o Options) (Result, error) {
 	node := chain[0]
 	key, ok := node.PublicKey.(*ecdsa.PublicKey)
 	if !ok {
-		return Result{}, malformed("the node's key is a %T", node.PublicKey)
+		return Result{}, malformed("the node's key is not an elliptic curve key")
 	}
 	if !ecdsa.VerifyASN1(key, res.Root[:], r.Signature) {
 		return Result{}, ErrBadSignature

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -189,6 +190,8 @@ func hintOf(err error) string {
 		return "name the service's certificate with --service-cert or SYNOD_SERVICE_CERT"
 	case errors.As(err, &refused):
 		return refusedHint(refused)
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return "a node answered, but not one of the service of --service-cert: is that file the certificate of this service?"
 	case unreachable(err):
 		return "is the service running at that address?"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -83,13 +83,25 @@ from these files would continue. Name read-only ledger folders as well.
 
 A last entry that was not written to its end, as a crash leaves it, is
 reported and no failure. Exit code 3 means that the files were damaged or
-changed; the message names file and offset.`,
+changed; the message names file and offset.
+
+Files alone cannot tell that whole entries were taken off their end, nor whose
+service they are of: say with --contains what must be there, and with
+--service-cert which service.`,
 		Example: "  synod ledger verify workspace/0.ledger --service-cert service_cert.pem",
 		Args:    args(cobra.MinimumNArgs(1)),
 	}
 	p := newPrinter(env, c)
-	cert := c.Flags().String("service-cert", "", "certificate that the ledger's service must have now, PEM")
+	cert := c.Flags().String("service-cert", env.Getenv("SYNOD_SERVICE_CERT"), "certificate that the ledger's service must have now, PEM (SYNOD_SERVICE_CERT)")
+	contains := c.Flags().String("contains", "", "transaction that the ledger must reach, <view>.<seqno>, for instance that of a receipt")
 	c.RunE = func(cmd *cobra.Command, dirs []string) error {
+		var least synod.TxID
+		if *contains != "" {
+			var err error
+			if least, err = synod.ParseTxID(*contains); err != nil {
+				return usagef(cmd, "--contains: %w", err)
+			}
+		}
 		var want string
 		if *cert != "" {
 			var err error
@@ -103,6 +115,10 @@ changed; the message names file and offset.`,
 		}
 		if err == nil && want != "" {
 			err = sameService(report, want)
+		}
+		if err == nil && report.Good.SeqNo < least.SeqNo {
+			err = withHint(&unverified{fmt.Errorf("the ledger is signed up to %s only, before %s", report.Good, least)},
+				"entries at its end were taken away, or this is an older copy")
 		}
 		if perr := printReport(p, report, err); perr != nil {
 			return perr
@@ -174,7 +190,11 @@ func printReport(p *printer, r *audit.Report, err error) error {
 		fmt.Fprintln(w, "good      nothing: no signature verified")
 	} else {
 		fmt.Fprintf(w, "good      up to %s, the last signature that verified\n", r.Good)
-		fmt.Fprintf(w, "recovery  would cut %s at offset %d, dropping %d entries after %s\n", r.Cut.File, r.Cut.Offset, r.Cut.Dropped, r.Good)
+		if r.Cut.Dropped == 0 && r.Torn == nil {
+			fmt.Fprintf(w, "recovery  nothing to cut: would go on after %s\n", r.Good)
+		} else {
+			fmt.Fprintf(w, "recovery  would cut %s at offset %d, dropping %d entries after %s\n", r.Cut.File, r.Cut.Offset, r.Cut.Dropped, r.Good)
+		}
 	}
 	if r.Torn != nil {
 		fmt.Fprintf(w, "torn      %s at offset %d: %d bytes of an entry that was not written to its end\n", r.Torn.File, r.Torn.Offset, r.Torn.SizeBytes)

@@ -10,8 +10,8 @@ import (
 	"synod/internal/tables"
 )
 
-// writePID writes the process's identifier to a file that must not exist. It
-// is never removed by the node, as with CCF.
+// writePID writes the process's identifier to a file that must not exist. A
+// node that ran never removes it, as with CCF.
 func (n *Node) writePID() error {
 	name := n.cfg.OutputFiles.PIDFile
 	if name == "" {
@@ -24,8 +24,16 @@ func (n *Node) writePID() error {
 	if err != nil {
 		return fmt.Errorf("write PID file: %w", err)
 	}
+	n.wrotePID = true
 	_, err = f.WriteString(strconv.Itoa(os.Getpid()))
 	return errors.Join(err, f.Close())
+}
+
+// removePID takes back the PID file of a start that failed.
+func (n *Node) removePID() {
+	if n.wrotePID {
+		_ = os.Remove(n.cfg.OutputFiles.PIDFile)
+	}
 }
 
 // writeAddresses tells which ports were chosen.

@@ -56,6 +56,7 @@ type Node struct {
 	n2n      net.Listener
 	n2nAddr  string
 	attested attestation
+	wrotePID bool
 	genesis  *genesis // read at start, nil once the service is created
 
 	state      atomic.Pointer[startupState]
@@ -78,7 +79,7 @@ func (n *Node) setState(s startupState) { n.state.Store(&s) }
 
 // Start makes a node as its configuration says, up to the point where Run can
 // serve: files are written, listeners bound, identities made. On an error
-// nothing is left listening.
+// nothing is left listening, and no PID file is in the way of the next try.
 func Start(opts Options) (*Node, error) {
 	n := &Node{opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{})}
 	n.setState(stateUninitialized)
@@ -87,6 +88,7 @@ func Start(opts Options) (*Node, error) {
 	}
 	if err := n.start(); err != nil {
 		n.close()
+		n.removePID()
 		return nil, err
 	}
 	return n, nil
