@@ -102,9 +102,9 @@ type Session struct {
 // Handler answers requests. Serve is called on the goroutine of the session,
 // or of the stream; several sessions call it at the same time. The request is
 // the Handler's to keep; the response is read before the next call of that
-// session and not kept. A nil response becomes an empty 500. ctx ends when the
-// Listener gives up on requests that outlive its shutdown, and over HTTP/2 also
-// when the stream ends. Serve must not panic.
+// session and not kept. A nil response becomes an empty 500. ctx ends soon
+// after the Listener's shutdown began, when there is still time to answer, and
+// over HTTP/2 also when the stream ends. Serve must not panic.
 type Handler interface {
 	Serve(ctx context.Context, s *Session, r *app.Request) *app.Response
 }

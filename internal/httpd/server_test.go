@@ -482,12 +482,13 @@ func TestIdle(t *testing.T) {
 
 func TestDrain(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
+	var began time.Time
 	l, stop := startUntil(t, Interface{}, handlerFunc(func(ctx context.Context, s *Session, r *app.Request) *app.Response {
 		if r.Path == "/slow" {
 			close(entered)
 			<-release
-			if ctx.Err() != nil {
-				t.Error("the context of a request under way ended")
+			if ended, passed := ctx.Err() != nil, time.Since(began); ended && passed < drainGrace {
+				t.Errorf("the context of a request under way ended after %v", passed)
 			}
 		}
 		return echo(ctx, s, r)
@@ -497,6 +498,7 @@ func TestDrain(t *testing.T) {
 	slow.send("GET /slow HTTP/1.1\r\n\r\n")
 	<-entered
 	stopped := make(chan error, 1)
+	began = time.Now()
 	go func() { stopped <- stop() }()
 	waiting.closed()
 	close(release)
@@ -514,20 +516,80 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainBounded wants the context of a request to end that outlives the
-// listener.
+// TestDrainAnswersWaiting wants a request that waits until its context ends to
+// be answered, although the listener is shut down under it, and idle sessions
+// to end before that.
+func TestDrainAnswersWaiting(t *testing.T) {
+	waits := func(entered chan<- struct{}, idle <-chan struct{}) Handler {
+		return handlerFunc(func(ctx context.Context, s *Session, r *app.Request) *app.Response {
+			if r.Path == "/wait" {
+				close(entered)
+				<-ctx.Done()
+				<-idle
+			}
+			return echo(ctx, s, r)
+		})
+	}
+	t.Run("HTTP1", func(t *testing.T) {
+		entered, idleEnded := make(chan struct{}), make(chan struct{})
+		l, stop := startUntil(t, Interface{}, waits(entered, idleEnded))
+		idle, c := dial(t, l, nil), dial(t, l, nil)
+		idle.wantGet("/", "GET / 0 cert=0 ")
+		c.send("GET /wait HTTP/1.1\r\n\r\n")
+		<-entered
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		idle.closed()
+		close(idleEnded)
+		if _, body := c.response(); body != "GET /wait 0 cert=0 " {
+			t.Errorf("got %q", body)
+		}
+		c.closed()
+		c.Close()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("HTTP2", func(t *testing.T) {
+		entered, idleEnded := make(chan struct{}), make(chan struct{})
+		close(idleEnded)
+		l, stop := startUntil(t, Interface{AppProtocol: HTTP2Protocol}, waits(entered, idleEnded))
+		stopped := make(chan error, 1)
+		go func() {
+			<-entered
+			stopped <- stop()
+		}()
+		if _, body := do(t, client2(t, l, nil), l, "GET", "/wait", ""); body != "GET /wait 0 cert=0 " {
+			t.Errorf("got %q", body)
+		}
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDrainBounded wants the connection of a request to be closed that goes on
+// after its context has ended, and Serve to say so if even that does not help.
 func TestDrainBounded(t *testing.T) {
-	entered := make(chan struct{})
-	l, stop := startUntil(t, Interface{}, handlerFunc(func(ctx context.Context, _ *Session, _ *app.Request) *app.Response {
+	entered, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	l, stop := startUntil(t, Interface{}, handlerFunc(func(context.Context, *Session, *app.Request) *app.Response {
 		close(entered)
-		<-ctx.Done()
+		<-release
 		return nil
 	}))
 	c := dial(t, l, nil)
 	c.send("GET / HTTP/1.1\r\n\r\n")
 	<-entered
-	if err := stop(); err != nil {
-		t.Error(err)
+	began := time.Now()
+	if err := stop(); err == nil {
+		t.Error("no error although a request is still being served")
+	}
+	if passed := time.Since(began); passed < drainMax {
+		t.Errorf("gave up after %v", passed)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("the connection is open: %d bytes, %v", n, err)
 	}
 }
 
