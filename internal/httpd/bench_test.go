@@ -155,7 +155,7 @@ func BenchmarkParse(b *testing.B) {
 		b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/req")
 	}
 	b.Run("httpd", func(b *testing.B) {
-		h := head{sizeMax: 16 << 10, countMax: 256}
+		h := head{sizeMax: 16 << 10, countMax: 256, totalMax: headMax}
 		var scratch []byte
 		b.ReportAllocs()
 		defer report(b, cpu(b))
@@ -199,7 +199,7 @@ func BenchmarkParse(b *testing.B) {
 // BenchmarkScan shows that a head that arrives byte by byte costs linear time.
 func BenchmarkScan(b *testing.B) {
 	data := fmt.Appendf(nil, "GET / HTTP/1.1\r\nx: %s\r\n\r\n", bytes.Repeat([]byte("x"), 16000))
-	h := head{sizeMax: 16 << 10, countMax: 256}
+	h := head{sizeMax: 16 << 10, countMax: 256, totalMax: headMax}
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
 		h.reset()

@@ -6,6 +6,11 @@ import "slices"
 // a larger header limit raises it.
 const targetMax = 64 << 10
 
+// headMax bounds a whole head, in bytes: what a client that has not said who it
+// is can make a session hold. By their own limits the header lines could take
+// eight times as much. A header limit above half of it raises it.
+const headMax = 1 << 20
+
 // faultKind is why a request is refused.
 type faultKind uint8
 
@@ -53,9 +58,11 @@ type field struct{ name, nameEnd, value, valueEnd int }
 type head struct {
 	sizeMax  int // of a name, of a value
 	countMax int
+	totalMax int // of the request line and all after it
 
 	state     state
 	pos       int // the next byte
+	begin     int // of the request line
 	mark      int // where the current element began
 	method    int // index in methods
 	target    int
@@ -67,13 +74,31 @@ type head struct {
 }
 
 func (h *head) reset() {
-	*h = head{sizeMax: h.sizeMax, countMax: h.countMax, fields: h.fields[:0]}
+	*h = head{sizeMax: h.sizeMax, countMax: h.countMax, totalMax: h.totalMax, fields: h.fields[:0]}
 	h.length = lengthAbsent
 }
 
 // parse goes on where it stopped, in b, which holds all the bytes of this
 // request so far. When it is done, the head is b[:h.pos].
 func (h *head) parse(b []byte) (done bool, f *fault) {
+	for {
+		done, f = h.scan(b[:min(len(b), h.begin+h.totalMax)])
+		switch {
+		case done || f != nil:
+			return done, f
+		case h.pos-h.begin >= h.totalMax:
+			return false, &fault{headerTooLarge, headTooLargeReason, h.pos}
+		case h.pos == len(b):
+			return false, nil
+		}
+	}
+}
+
+// headTooLargeReason is the text for every head over the limit.
+const headTooLargeReason = "Header is too large"
+
+// scan is parse without the limit of the whole.
+func (h *head) scan(b []byte) (done bool, f *fault) {
 	for h.pos < len(b) {
 		switch h.state {
 		case inLine, inName, inSpace, inValue, inValueLF:
@@ -104,6 +129,7 @@ func (h *head) parseLine(b []byte) *fault {
 	c := b[h.pos]
 	switch h.state {
 	case inStart:
+		h.begin = h.pos
 		if c == '\r' {
 			h.state = inStartLF
 			break

@@ -25,9 +25,16 @@ type http1 struct {
 	out     []byte
 }
 
+func newHTTP1(c *conn) *http1 {
+	cfg := &c.l.cfg
+	return &http1{
+		conn: c, buf: make([]byte, bufferMin),
+		head: head{sizeMax: int(cfg.MaxHeader), countMax: cfg.MaxHeaders, totalMax: cfg.headMax()},
+	}
+}
+
 func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
-	s := &http1{conn: c, buf: make([]byte, bufferMin)}
-	s.head.sizeMax, s.head.countMax = int(c.l.cfg.MaxHeader), c.l.cfg.MaxHeaders
+	s := newHTTP1(c)
 	if c.capped {
 		if err := s.fill(); err == nil {
 			s.refuse(ctx, "", exhausted())
@@ -116,15 +123,16 @@ func (s *http1) next() (*app.Request, *fault, error) {
 		if done {
 			break
 		}
-		if s.head.state == inStart {
-			s.r, s.w, s.head.pos = 0, 0, 0
-		}
+		s.dropEmptyLines()
 		if err := s.fill(); err != nil {
 			return nil, nil, err
 		}
 	}
 	var req *app.Request
 	req, s.scratch = s.head.request(s.buf[s.r:s.w], s.scratch)
+	if cap(s.scratch) > bufferMax {
+		s.scratch = nil // now, since the body may take its time
+	}
 	var f *fault
 	var err error
 	switch {
@@ -138,6 +146,21 @@ func (s *http1) next() (*app.Request, *fault, error) {
 		s.r += s.head.pos
 	}
 	return req, f, err
+}
+
+// dropEmptyLines forgets what came before the request line, of which nothing is
+// there yet, so that empty lines take no room however many they are.
+func (s *http1) dropEmptyLines() {
+	switch s.head.state {
+	case inStart:
+		s.r, s.w = 0, 0
+	case inStartLF:
+		s.buf[0] = '\r'
+		s.r, s.w = 0, 1
+	default:
+		return
+	}
+	s.head.pos, s.head.begin = s.w, 0
 }
 
 // fill reads more bytes, keeping buf[r:w].
@@ -247,8 +270,5 @@ func (s *http1) finished() {
 		if len(s.buf) > bufferMax {
 			s.buf = make([]byte, bufferMin)
 		}
-	}
-	if cap(s.scratch) > bufferMax {
-		s.scratch = nil
 	}
 }

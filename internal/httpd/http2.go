@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"os"
@@ -22,15 +21,12 @@ import (
 
 // configureHTTP2 prepares what HTTP/2 sessions share.
 func (l *Listener) configureHTTP2() error {
-	// Room for every header that the limits allow; each is checked on its own.
-	perHeader := 2*l.cfg.MaxHeader + 32
-	list := int64(math.MaxInt32)
-	if l.cfg.MaxHeader < list/4 && int64(l.cfg.MaxHeaders) <= list/perHeader {
-		list = perHeader * int64(l.cfg.MaxHeaders)
-	}
 	l.h2Base = &http.Server{
-		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
-		MaxHeaderBytes: int(list),
+		ErrorLog: slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
+		// Twice the limit, so that the refusal of most heads over it is ours. The
+		// library ends sessions whose heads are larger still. A session has one
+		// head at a time on its way; those of its streams are within the limit.
+		MaxHeaderBytes: 2 * l.cfg.headMax(),
 	}
 	l.h2 = &http2.Server{
 		MaxConcurrentStreams:     l.cfg.HTTP2.MaxStreams,
@@ -145,6 +141,10 @@ func (s *streams) request(r *http.Request) (*app.Request, *fault, error) {
 	req := &app.Request{Method: r.Method, ClientCert: s.c.session.ClientCert}
 	req.URL, req.Path, req.Query = splitTarget(r.RequestURI)
 	count := 3 // :method, :scheme and :path count
+	size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name := range r.Trailer { // the library takes the field apart
+		size += len(name)
+	}
 	if r.Host != "" {
 		count++
 		req.Header = append(req.Header, app.Field{Name: "host", Value: r.Host})
@@ -158,11 +158,15 @@ func (s *streams) request(r *http.Request) (*app.Request, *fault, error) {
 			if int64(len(v)) > s.c.l.cfg.MaxHeader {
 				return nil, &fault{kind: headerTooLarge, reason: "Header value is too large"}, nil
 			}
+			size += len(name) + len(v)
 		}
 		req.Header = append(req.Header, app.Field{Name: strings.ToLower(name), Value: values[0]})
 	}
 	if count > s.c.l.cfg.MaxHeaders {
 		return nil, &fault{kind: headerTooLarge, reason: "Too many headers"}, nil
+	}
+	if size > s.c.l.cfg.headMax() {
+		return nil, &fault{kind: headerTooLarge, reason: headTooLargeReason}, nil
 	}
 	if r.ContentLength > s.c.l.cfg.MaxBody {
 		return nil, &fault{kind: bodyTooLarge, reason: bodyTooLargeReason}, nil

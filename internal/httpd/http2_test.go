@@ -93,13 +93,26 @@ func TestHTTP2Header(t *testing.T) {
 }
 
 func TestHTTP2TooLarge(t *testing.T) {
-	cfg := Interface{AppProtocol: HTTP2Protocol, MaxBody: 1000, MaxHeader: 16 << 10, MaxHeaders: 20}
+	cfg := Interface{AppProtocol: HTTP2Protocol, MaxBody: 1000, MaxHeader: 16 << 10, MaxHeaders: 200}
 	l := start(t, cfg, echo)
 	headers := func(n int) (h []string) {
 		for i := range n {
 			h = append(h, fmt.Sprintf("h%d", i), "v")
 		}
 		return h
+	}
+	large := func(n int) (h []string) { // n bytes in names and values
+		for ; n > 0; n -= 15_000 {
+			h = append(h, "x", strings.Repeat("v", max(1, min(n, 15_000)-1)))
+		}
+		return h
+	}
+	names := func(n int) string { // n bytes in different names
+		var b strings.Builder
+		for i := 0; b.Len() < n+i; i++ {
+			fmt.Fprintf(&b, "%sx%d,", strings.Repeat("x", 15_000), i)
+		}
+		return strings.TrimSuffix(b.String(), ",")
 	}
 	payload := func(e Errors) int64 { return e.RequestPayloadTooLarge }
 	header := func(e Errors) int64 { return e.RequestHeaderTooLarge }
@@ -117,8 +130,12 @@ func TestHTTP2TooLarge(t *testing.T) {
 		{"larger value", "", []string{"x", strings.Repeat("x", 16<<10+1)}, 431, "RequestHeaderTooLarge", header},
 		{"larger name", "", []string{strings.Repeat("x", 32<<10), "y"}, 431, "RequestHeaderTooLarge", header},
 		// Four pseudo-headers and user-agent count.
-		{"headers", "", headers(15), 200, "", header},
-		{"more headers", "", headers(16), 431, "RequestHeaderTooLarge", header},
+		{"headers", "", headers(195), 200, "", header},
+		{"more headers", "", headers(196), 431, "RequestHeaderTooLarge", header},
+		{"head", "", large(headMax - 200), 200, "", header},
+		{"larger head", "", large(headMax + 1), 431, "RequestHeaderTooLarge", header},
+		{"much larger head", "", large(2*headMax - 8<<10), 431, "RequestHeaderTooLarge", header},
+		{"announced trailers", "", []string{"trailer", names(headMax + 1)}, 431, "RequestHeaderTooLarge", header},
 	} {
 		before := test.count(l.Metrics().Errors)
 		method := "POST"

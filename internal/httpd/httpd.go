@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -35,8 +36,9 @@ type Interface struct {
 	Name        string
 	BindAddress string // host:port; port 0 takes a free one
 	AppProtocol string // HTTP1Protocol (also if empty) or HTTP2Protocol
-	// MaxBody bounds a body; MaxHeader each name and each value of a header, not
-	// their sum; MaxHeaders the header lines of a request.
+	// MaxBody bounds a body; MaxHeader each name and each value of a header;
+	// MaxHeaders the header lines of a request. A whole head may take 1 MiB, or
+	// twice MaxHeader if that is more.
 	MaxBody, MaxHeader int64
 	MaxHeaders         int
 	// SoftCap is how many sessions may be open before further ones are told so
@@ -140,6 +142,11 @@ func (i Interface) withDefaults() Interface {
 		i.Log = slog.New(slog.DiscardHandler)
 	}
 	return i
+}
+
+// headMax bounds a whole head, in bytes; twice that fits 32 bits.
+func (i *Interface) headMax() int {
+	return int(max(headMax, 2*min(i.MaxHeader, math.MaxInt32/4)))
 }
 
 func setDefault[T comparable](v *T, value T) {

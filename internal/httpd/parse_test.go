@@ -45,8 +45,7 @@ type outcome struct {
 func parseBytes(data []byte, step int, cfg Interface) outcome {
 	conn := &pieces{data: data, step: step}
 	l := &Listener{cfg: cfg.withDefaults(), started: time.Now()}
-	s := &http1{conn: newTestConn(l, conn), buf: make([]byte, bufferMin)}
-	s.head.sizeMax, s.head.countMax = int(l.cfg.MaxHeader), l.cfg.MaxHeaders
+	s := newHTTP1(newTestConn(l, conn))
 	var out outcome
 	for {
 		req, f, err := s.next()
@@ -312,6 +311,71 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestHeadLimit wants a head to be refused whose fields are each within their
+// limits, at the same byte whatever the pieces, and with little memory.
+func TestHeadLimit(t *testing.T) {
+	const line = "GET / HTTP/1.1\r\n"
+	fields := func(n, size int) string { // n header lines, size bytes in all
+		var b strings.Builder
+		for i := range n {
+			each := size / n
+			if i == n-1 {
+				each = size - b.Len()
+			}
+			name := fmt.Sprintf("h%03d-", i)
+			name += strings.Repeat("x", each/2-len(name))
+			b.WriteString(name + ":" + strings.Repeat("y", each-len(name)-len(":\r\n")) + "\r\n")
+		}
+		return b.String()
+	}
+	full := headMax - len(line) - len("\r\n")
+	for _, test := range []struct {
+		name, in  string
+		maxHeader int64
+		requests  int
+		want      string
+	}{
+		{"all of it", line + fields(100, full) + "\r\n", 0, 1, ""},
+		{"all of it, after empty lines", "\r\n\r\n" + line + fields(100, full) + "\r\n", 0, 1, ""},
+		{"all of it, twice", strings.Repeat(line+fields(100, full)+"\r\n", 2), 0, 2, ""},
+		{"one byte more", line + fields(100, full+1) + "\r\n", 0, 0, "1 Header is too large"},
+		{"what the lines' limits allow", line + fields(256, 8<<20) + "\r\n", 0, 0, "1 Header is too large"},
+		{"then a bad byte", line + fields(100, full-10) + "a: " + strings.Repeat("b", 10) + "\x00", 0, 0, "1 Header is too large"},
+		{"raised by the header limit", line + fields(2, 3<<20) + "\r\n", 2 << 20, 1, ""},
+		{"more than the raised", line + fields(3, 4<<20) + "\r\n", 2 << 20, 0, "1 Header is too large"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, step := range []int{1000, 1 << 14, len(test.in)} {
+				got := parseBytes([]byte(test.in), step, Interface{MaxHeader: test.maxHeader})
+				if got.Fault != test.want || len(got.Requests) != test.requests {
+					t.Errorf("step %d: %d requests, fault %q, want %q", step, len(got.Requests), got.Fault, test.want)
+				}
+				if most := int(max(headMax, 2*test.maxHeader)); got.BufMax > 2*most || got.At > most {
+					t.Errorf("step %d: refused at %d with a buffer of %d bytes", step, got.At, got.BufMax)
+				}
+			}
+		})
+	}
+}
+
+// TestEmptyLines wants no memory for empty lines, also when each piece ends
+// within one.
+func TestEmptyLines(t *testing.T) {
+	in := []byte(strings.Repeat("\r\n", 100_000) + "GET / HTTP/1.1\r\n\r\n")
+	for _, step := range []int{1, 2, 3, 1 << 14} {
+		first := &pieces{data: in, step: step}
+		l := &Listener{cfg: Interface{}.withDefaults(), started: time.Now()}
+		s := newHTTP1(newTestConn(l, first))
+		req, f, err := s.next()
+		if f != nil || err != nil || req.URL != "/" {
+			t.Fatalf("step %d: %v, %v", step, f, err)
+		}
+		if len(s.buf) > bufferMin {
+			t.Errorf("step %d: a buffer of %d bytes", step, len(s.buf))
+		}
+	}
+}
+
 // TestBodyOwned wants a body that later requests do not overwrite.
 func TestBodyOwned(t *testing.T) {
 	in := "PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\ndef"
@@ -347,7 +411,7 @@ func TestPersistence(t *testing.T) {
 		{"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false},
 		{"GET / HTTP/1.0\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n", true},
 	} {
-		h := head{sizeMax: 100, countMax: 100}
+		h := head{sizeMax: 100, countMax: 100, totalMax: 1000}
 		h.reset()
 		if done, f := h.parse([]byte(test.in)); !done || f != nil {
 			t.Fatalf("%q: %v", test.in, f)

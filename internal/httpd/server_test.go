@@ -286,6 +286,7 @@ func TestTooLarge(t *testing.T) {
 		// All of it is sent, so that closing early could destroy the answer.
 		{"POST / HTTP/1.1\r\ncontent-length: 2097152\r\n\r\n" + strings.Repeat("x", 2<<20), "413", "RequestBodyTooLarge", func(e Errors) int64 { return e.RequestPayloadTooLarge }},
 		{"GET / HTTP/1.1\r\nx: " + strings.Repeat("x", 320<<10) + "\r\n\r\n", "431", "RequestHeaderTooLarge", func(e Errors) int64 { return e.RequestHeaderTooLarge }},
+		{"GET / HTTP/1.1\r\n" + strings.Repeat("x: "+strings.Repeat("y", 16000)+"\r\n", 70) + "\r\n", "431", "RequestHeaderTooLarge", func(e Errors) int64 { return e.RequestHeaderTooLarge }},
 		{"GET / HTTP/1.1\r\n" + strings.Repeat("x: y\r\n", 5120) + "\r\n", "431", "RequestHeaderTooLarge", func(e Errors) int64 { return e.RequestHeaderTooLarge }},
 	} {
 		before := test.count(l.Metrics().Errors)
