@@ -29,9 +29,12 @@ func (c *cell) used() bool { return c.data != nil }
 func (c *cell) is(key []byte) bool { return bytes.Equal(c.data[:c.klen], key) }
 
 // A slab holds values of one type by number, from 1. Numbers instead of
-// pointers keep the garbage collector's work at one pointer per key.
+// pointers keep the garbage collector's work at one pointer per key. What at
+// returns may be moved by the next alloc.
 type slab[T any] struct {
-	chunks []*[slabChunk]T
+	// Of slabChunk values each, but while there is only one it is as long as
+	// what it holds and grows by doubling: most maps are small.
+	chunks [][]T
 	free   []uint32
 	used   uint32 // numbers handed out at least once
 }
@@ -50,8 +53,14 @@ func (s *slab[T]) alloc() uint32 {
 		s.free = s.free[:n-1]
 		return id
 	}
-	if s.used%slabChunk == 0 {
-		s.chunks = append(s.chunks, new([slabChunk]T))
+	switch {
+	case s.used == 0:
+		s.chunks = [][]T{make([]T, 1)}
+	case s.used < slabChunk:
+		var zero T
+		s.chunks[0] = append(s.chunks[0], zero)
+	case s.used%slabChunk == 0:
+		s.chunks = append(s.chunks, make([]T, slabChunk))
 	}
 	s.used++
 	return s.used

@@ -385,7 +385,8 @@ func (m *model) step() {
 
 // checkStructure compares what the tables hold with what they need.
 func (m *model) checkStructure() {
-	for name, t := range *m.store.tables.Load() {
+	for _, t := range m.store.sortedTables() {
+		name := t.name
 		var prev []byte
 		n := 0
 		t.order.scan(&t.cells, nil, func(id uint32) bool {
@@ -425,7 +426,8 @@ func (m *model) drained() {
 		m.compactTo(len(m.history) - 1)
 	}
 	m.checkStructure()
-	for name, t := range *m.store.tables.Load() {
+	for _, t := range m.store.sortedTables() {
+		name := t.name
 		if want := len(m.tip().keys(name, "", "")); t.order.size != want {
 			m.t.Fatalf("table %s keeps %d cells for %d keys", name, t.order.size, want)
 		}

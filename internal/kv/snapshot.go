@@ -1,8 +1,8 @@
 package kv
 
 import (
-	"maps"
 	"slices"
+	"strings"
 
 	"synod"
 )
@@ -12,13 +12,23 @@ import (
 // transaction that wrote to each last and the number of keys. Own writes do
 // not count and nothing is recorded as read: it is for writing snapshots.
 func (tx *Tx) EachMap(visit func(name string, version synod.SeqNo, keys int) bool) {
-	all := *tx.store.tables.Load()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		st := all[name].state(tx.place.stamp)
-		if st.seqno != 0 && !visit(name, synod.SeqNo(st.seqno), st.count) {
+	for _, t := range tx.store.sortedTables() {
+		st := t.state(tx.place.stamp)
+		if st.seqno != 0 && !visit(t.name, synod.SeqNo(st.seqno), st.count) {
 			return
 		}
 	}
+}
+
+// sortedTables returns the tables in ascending order of names.
+func (s *Store) sortedTables() []*table {
+	var all []*table
+	s.tables.Range(func(_, t any) bool {
+		all = append(all, t.(*table))
+		return true
+	})
+	slices.SortFunc(all, func(a, b *table) int { return strings.Compare(a.name, b.name) })
+	return all
 }
 
 // EachKey visits the keys of a map in ascending order with the transaction

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"synod"
 )
@@ -22,10 +21,10 @@ var (
 	ErrMalformed = errors.New("malformed map block")
 )
 
-// Store is the key-value store. The zero value is not usable; see New.
+// Store is the key-value store. See New.
 type Store struct {
-	tables atomic.Pointer[map[string]*table] // copied when a table is added
-	hooks  hooks                             // set before use, then read only
+	tables sync.Map // name → *table; tables are added, never removed
+	hooks  hooks    // set before use, then read only
 
 	// Owned by the writer.
 	writes fifo[write] // what the commits in the list below wrote
@@ -59,11 +58,7 @@ type write struct {
 }
 
 // New makes an empty store whose tip is the zero TxID.
-func New() *Store {
-	s := &Store{}
-	s.tables.Store(&map[string]*table{})
-	return s
-}
+func New() *Store { return &Store{} }
 
 // Tip returns the newest transaction.
 func (s *Store) Tip() synod.TxID {
@@ -79,21 +74,20 @@ func (s *Store) Compacted() synod.TxID {
 	return s.floor.id
 }
 
-func (s *Store) table(name string) *table { return (*s.tables.Load())[name] }
+// table returns nil if there is none.
+func (s *Store) table(name string) *table {
+	t, _ := s.tables.Load(name)
+	found, _ := t.(*table)
+	return found
+}
 
 // tableFor makes the table if there is none. Only the writer calls it.
 func (s *Store) tableFor(name string) *table {
-	old := *s.tables.Load()
-	if t := old[name]; t != nil {
-		return t
+	t := s.table(name)
+	if t == nil {
+		t = newTable(name)
+		s.tables.Store(name, t)
 	}
-	all := make(map[string]*table, len(old)+1)
-	for n, t := range old {
-		all[n] = t
-	}
-	t := newTable(name)
-	all[name] = t
-	s.tables.Store(&all)
 	return t
 }
 
