@@ -20,10 +20,10 @@ const (
 	// read, after the context of Serve has ended; and then how long Serve waits
 	// for those that go on all the same.
 	drainMax = 2 * time.Second
-	// drainGrace is the part of drainMax after which the context of requests ends:
+	// graceMax is the part of drainMax after which the context of requests ends:
 	// most are answered sooner, and those that wait for something keep the rest of
 	// drainMax to say that it did not come.
-	drainGrace = 200 * time.Millisecond
+	graceMax = 200 * time.Millisecond
 	// sweepMax is the longest time between two looks for idle sessions.
 	sweepMax = time.Second
 	// acceptRetryMax is the longest pause after a failed accept, as when the
@@ -108,7 +108,7 @@ func (l *Listener) Metrics() Metrics {
 
 // Serve accepts sessions and serves them until ctx ends, or Close is called. It
 // then closes sessions that wait for a request, ends the context of requests
-// still being served after drainGrace, and closes what is left after drainMax.
+// still being served after graceMax, and closes what is left after drainMax.
 // It returns nil unless requests go on even then. It is called once.
 func (l *Listener) Serve(ctx context.Context, h Handler) error {
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -129,11 +129,11 @@ func (l *Listener) Serve(ctx context.Context, h Handler) error {
 	stopSweeping()
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	if waitFor(done, drainGrace) {
+	if waitFor(done, graceMax) {
 		return nil
 	}
 	cancel()
-	if waitFor(done, drainMax-drainGrace) {
+	if waitFor(done, drainMax-graceMax) {
 		return nil
 	}
 	l.abort()

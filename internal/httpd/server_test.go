@@ -488,7 +488,7 @@ func TestDrain(t *testing.T) {
 		if r.Path == "/slow" {
 			close(entered)
 			<-release
-			if ended, passed := ctx.Err() != nil, time.Since(began); ended && passed < drainGrace {
+			if ended, passed := ctx.Err() != nil, time.Since(began); ended && passed < graceMax {
 				t.Errorf("the context of a request under way ended after %v", passed)
 			}
 		}
