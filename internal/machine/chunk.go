@@ -22,6 +22,10 @@ type chunkStep struct {
 	forced  synod.SeqNo
 }
 
+// thresholdMax keeps a chunk, which ends only at the first signature past its
+// threshold, below the 4 GiB that positions can express.
+const thresholdMax = 2 << 30
+
 // due says whether the next signature ends the chunk.
 func (c *chunker) due() bool { return c.total >= c.threshold || c.forced > c.lastEnd }
 

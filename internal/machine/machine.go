@@ -23,9 +23,9 @@ type Machine struct {
 }
 
 // New makes a machine over an empty store and tree. chunkSize is the size in
-// bytes after which a signature ends the ledger chunk.
+// bytes after which a signature ends the ledger chunk; 2 GiB at most.
 func New(store *kv.Store, tree *evidence.Tree, chain *secrets.Chain, chunkSize uint64) *Machine {
-	return &Machine{Tree: tree, store: store, secrets: chain, chunks: chunker{threshold: chunkSize}}
+	return &Machine{Tree: tree, store: store, secrets: chain, chunks: chunker{threshold: min(chunkSize, thresholdMax)}}
 }
 
 // Order gives a prepared transaction its place: it checks what the transaction
