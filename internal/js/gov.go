@@ -183,24 +183,7 @@ func (e *Engine) compileAlone(kind realmKind, name, source string) (*program, er
 		})
 	})
 	v.call, v.modules = nil, nil
-	var broken *loadError
-	switch {
-	case errors.As(err, &broken):
-		v.g.Close()
-		p.failed = broken
-		return p, nil
-	case err != nil:
-		v.g.Close()
-		return nil, err
-	}
-	if err := v.protect(func() error { v.unlimit(); return nil }); err != nil {
-		return nil, err
-	}
-	if p.snap, err = v.capture(); err != nil {
-		return nil, err
-	}
-	p.idle = append(p.idle, v)
-	return p, nil
+	return p.loaded(v, err)
 }
 
 // checkConstitution looks for the functions that a constitution must export,

@@ -166,6 +166,12 @@ func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string,
 	if err == nil && kind == realmApp {
 		err = v.protect(func() error { v.spare = v.invoke(v.request); return nil })
 	}
+	return p.loaded(v, err)
+}
+
+// loaded makes the program ready to run from the instance that loaded it, or
+// remembers why it cannot be loaded; other errors are the engine's.
+func (p *program) loaded(v *vm, err error) (*program, error) {
 	var broken *loadError
 	switch {
 	case errors.As(err, &broken):
