@@ -134,15 +134,12 @@ func (r *Replica) propose(entries []*pb.Entry) error {
 	return r.raft.Step(&pb.Message{Type: pb.MsgProp.Enum(), From: new(r.cfg.ID), Entries: entries})
 }
 
-// ivAt is where an entry's bytes say which (view, seqno) sealed them.
-const ivAt = 24
-
 // checkPlaces asserts that raft put every entry where its bytes say it is.
 func checkPlaces(entries []*pb.Entry) {
 	for _, e := range entries {
 		id := synod.TxID{View: synod.View(e.GetTerm()), SeqNo: synod.SeqNo(e.GetIndex())}
 		iv := ledger.IV(id)
-		if data := e.GetData(); len(data) < ivAt+len(iv) || !bytes.Equal(data[ivAt:ivAt+len(iv)], iv[:]) {
+		if data := e.GetData(); len(data) < ledger.IVAt+len(iv) || !bytes.Equal(data[ledger.IVAt:ledger.IVAt+len(iv)], iv[:]) {
 			panic(fmt.Sprintf("consensus: the entry that raft has at %s was not made for it", id))
 		}
 	}

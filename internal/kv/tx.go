@@ -203,9 +203,6 @@ func (tx *Tx) WriteSet() *WriteSet {
 			ws.Maps = append(ws.Maps, m.own.writes(m.name))
 		}
 	}
-	if len(ws.Maps) == 0 { // cleared maps that were empty
-		return nil
-	}
 	if len(ws.Maps) > 1 {
 		slices.SortFunc(ws.Maps, func(a, b MapWrites) int {
 			if a.Name < b.Name {

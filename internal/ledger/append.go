@@ -80,9 +80,9 @@ func (l *Log) check(first synod.SeqNo, entries [][]byte) ([]head, error) {
 		case h.size != uint64(len(b)):
 			return nil, corrupt(2, seqno, "size %d, but %d bytes", h.size, len(b))
 		case h.id.SeqNo != seqno:
-			return nil, corrupt(ivAt, seqno, "entry has seqno %d", h.id.SeqNo)
+			return nil, corrupt(IVAt, seqno, "entry has seqno %d", h.id.SeqNo)
 		case h.id.View < view:
-			return nil, corrupt(ivAt+8, seqno, "view goes back from %d to %d", view, h.id.View)
+			return nil, corrupt(IVAt+8, seqno, "view goes back from %d to %d", view, h.id.View)
 		}
 		if h.flags&FlagForceChunkAfter != 0 {
 			e, err := ParseEntry(b)

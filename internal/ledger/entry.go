@@ -21,11 +21,12 @@ import (
 const (
 	HeaderSize = 8 // of the part that Size does not count
 
-	tagAt     = HeaderSize
-	ivAt      = tagAt + 16
-	lengthAt  = ivAt + 12
-	publicAt  = lengthAt + 8
-	entryMin  = publicAt + 1 + 8 + 8 // a public domain of type 0 and no map
+	TagAt    = HeaderSize   // of the tag
+	IVAt     = TagAt + 16   // of the initialisation vector
+	LengthAt = IVAt + 12    // of the public domain's length
+	PublicAt = LengthAt + 8 // of the public domain
+
+	entryMin  = PublicAt + 1 + 8 + 8 // a public domain of type 0 and no map
 	sizeLimit = 1 << 48
 
 	formatVersion = 1
@@ -102,12 +103,12 @@ func AppendPublicHeader(dst []byte, seqno synod.SeqNo, claims, evidence [32]byte
 // Build lays out an entry from its parts; public is the whole public domain,
 // cipher the private domain's ciphertext.
 func Build(flags byte, tag [16]byte, iv [12]byte, public, cipher []byte) []byte {
-	size := publicAt + len(public) + len(cipher)
-	b := make([]byte, publicAt, size)
+	size := PublicAt + len(public) + len(cipher)
+	b := make([]byte, PublicAt, size)
 	PutHeader(b, flags, size-HeaderSize)
-	copy(b[tagAt:], tag[:])
-	copy(b[ivAt:], iv[:])
-	binary.LittleEndian.PutUint64(b[lengthAt:], uint64(len(public)))
+	copy(b[TagAt:], tag[:])
+	copy(b[IVAt:], iv[:])
+	binary.LittleEndian.PutUint64(b[LengthAt:], uint64(len(public)))
 	b = append(b, public...)
 	return append(b, cipher...)
 }
@@ -133,7 +134,7 @@ type head struct {
 func parseHead(b []byte) (head, string) {
 	word := binary.LittleEndian.Uint64(b)
 	h := head{flags: byte(word >> 8), size: word>>16 + HeaderSize}
-	switch view := binary.LittleEndian.Uint32(b[ivAt+8:]); {
+	switch view := binary.LittleEndian.Uint32(b[IVAt+8:]); {
 	case byte(word) != formatVersion:
 		return h, fmt.Sprintf("version %d, want %d", byte(word), formatVersion)
 	case h.flags&^(FlagForceChunkAfter|FlagForceChunkBefore) != 0:
@@ -143,7 +144,7 @@ func parseHead(b []byte) (head, string) {
 	case view == 0 || view > viewMax:
 		return h, fmt.Sprintf("view %#x out of range", view)
 	default:
-		h.id = synod.TxID{View: synod.View(view), SeqNo: synod.SeqNo(binary.LittleEndian.Uint64(b[ivAt:]))}
+		h.id = synod.TxID{View: synod.View(view), SeqNo: synod.SeqNo(binary.LittleEndian.Uint64(b[IVAt:]))}
 	}
 	if h.id.SeqNo == 0 {
 		return h, "seqno 0"
@@ -172,7 +173,7 @@ func ParseEntry(b []byte) (*Entry, error) {
 	switch e.Type {
 	case TypeWriteSet, TypeWriteSetWithClaims, TypeWriteSetWithCommitEvidence, TypeWriteSetWithCommitEvidenceAndClaims:
 	default:
-		return nil, corrupt(publicAt, h.id.SeqNo, "entry type %d", e.Type)
+		return nil, corrupt(PublicAt, h.id.SeqNo, "entry type %d", e.Type)
 	}
 	rest := e.Public[1+8:]
 	need := 8
@@ -183,7 +184,7 @@ func ParseEntry(b []byte) (*Entry, error) {
 		need += 32
 	}
 	if len(rest) < need {
-		return nil, corrupt(lengthAt, h.id.SeqNo, "public domain of %d bytes is too short for type %d", len(e.Public), e.Type)
+		return nil, corrupt(LengthAt, h.id.SeqNo, "public domain of %d bytes is too short for type %d", len(e.Public), e.Type)
 	}
 	if e.Type.HasClaims() {
 		rest = rest[copy(e.Claims[:], rest):]
@@ -194,7 +195,7 @@ func ParseEntry(b []byte) (*Entry, error) {
 	e.MaxConflict = binary.LittleEndian.Uint64(rest)
 	e.PublicMaps = rest[8:]
 	if seqno := synod.SeqNo(binary.LittleEndian.Uint64(e.Public[1:])); seqno != h.id.SeqNo {
-		return nil, corrupt(publicAt+1, h.id.SeqNo, "public domain says seqno %d", seqno)
+		return nil, corrupt(PublicAt+1, h.id.SeqNo, "public domain says seqno %d", seqno)
 	}
 	return e, nil
 }
@@ -203,14 +204,14 @@ func ParseEntry(b []byte) (*Entry, error) {
 // public domain holds at least its type and seqno afterwards.
 func (e *Entry) split(b []byte) error {
 	e.Raw = b
-	copy(e.Tag[:], b[tagAt:])
-	copy(e.IV[:], b[ivAt:])
-	public := binary.LittleEndian.Uint64(b[lengthAt:])
-	if public < 1+8+8 || public > uint64(len(b)-publicAt) {
-		return corrupt(lengthAt, e.TxID.SeqNo, "public domain of %d bytes in an entry of %d", public, len(b))
+	copy(e.Tag[:], b[TagAt:])
+	copy(e.IV[:], b[IVAt:])
+	public := binary.LittleEndian.Uint64(b[LengthAt:])
+	if public < 1+8+8 || public > uint64(len(b)-PublicAt) {
+		return corrupt(LengthAt, e.TxID.SeqNo, "public domain of %d bytes in an entry of %d", public, len(b))
 	}
-	e.Public = b[publicAt : publicAt+public : publicAt+public]
-	e.Cipher = b[publicAt+public:]
+	e.Public = b[PublicAt : PublicAt+public : PublicAt+public]
+	e.Cipher = b[PublicAt+public:]
 	e.Type = EntryType(e.Public[0])
 	return nil
 }

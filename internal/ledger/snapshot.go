@@ -48,7 +48,7 @@ func ParseSnapshot(b []byte) (*Snapshot, error) {
 		return nil, corrupt(2, 0, "size %d in a file of %d bytes", size, len(b))
 	}
 	var e Entry
-	e.TxID.SeqNo = synod.SeqNo(binary.LittleEndian.Uint64(b[ivAt:]))
+	e.TxID.SeqNo = synod.SeqNo(binary.LittleEndian.Uint64(b[IVAt:]))
 	if err := e.split(b[:size:size]); err != nil {
 		return nil, err
 	}
@@ -58,28 +58,28 @@ func ParseSnapshot(b []byte) (*Snapshot, error) {
 	}
 	switch {
 	case e.IV != SnapshotIV(s.SeqNo):
-		return nil, corrupt(ivAt, s.SeqNo, "initialisation vector is not a snapshot's")
+		return nil, corrupt(IVAt, s.SeqNo, "initialisation vector is not a snapshot's")
 	case e.Type != TypeSnapshot:
-		return nil, corrupt(publicAt, s.SeqNo, "entry type %d, want %d", e.Type, TypeSnapshot)
+		return nil, corrupt(PublicAt, s.SeqNo, "entry type %d, want %d", e.Type, TypeSnapshot)
 	case s.SeqNo == 0 || synod.SeqNo(binary.LittleEndian.Uint64(e.Public[1:])) != s.SeqNo:
-		return nil, corrupt(publicAt+1, s.SeqNo, "seqno is not the initialisation vector's")
+		return nil, corrupt(PublicAt+1, s.SeqNo, "seqno is not the initialisation vector's")
 	}
 	at := 1 + 8 + 8
 	hash, rest, ok := cutPrefixed(e.Public[at:])
 	if !ok || len(hash) != len(s.Hash) {
-		return nil, corrupt(int64(publicAt+at), s.SeqNo, "hash is not 32 bytes")
+		return nil, corrupt(int64(PublicAt+at), s.SeqNo, "hash is not 32 bytes")
 	}
 	copy(s.Hash[:], hash)
 	at += 8 + len(hash)
 	views, rest, ok := cutPrefixed(rest)
 	if !ok || len(views)%8 != 0 {
-		return nil, corrupt(int64(publicAt+at), s.SeqNo, "view history is not whole")
+		return nil, corrupt(int64(PublicAt+at), s.SeqNo, "view history is not whole")
 	}
 	s.ViewStarts = make([]synod.SeqNo, 0, len(views)/8)
 	for ; len(views) > 0; views = views[8:] {
 		start := synod.SeqNo(binary.LittleEndian.Uint64(views))
 		if n := len(s.ViewStarts); start > s.SeqNo || n > 0 && start < s.ViewStarts[n-1] {
-			return nil, corrupt(int64(publicAt+at), s.SeqNo, "view %d starts at %d", n+1, start)
+			return nil, corrupt(int64(PublicAt+at), s.SeqNo, "view %d starts at %d", n+1, start)
 		}
 		s.ViewStarts = append(s.ViewStarts, start)
 	}

@@ -26,15 +26,10 @@ type frame struct {
 	private int // offset of the private domain
 }
 
-// Offsets in an entry (CCF: src/kv/serialised_entry_format.h).
+// Offsets in the public domain of an entry of type 4, from the entry's start
+// (CCF: src/kv/serialised_entry_format.h).
 const (
-	tagSize    = 16
-	ivSize     = 12
-	tagAt      = ledger.HeaderSize
-	ivAt       = tagAt + tagSize
-	lengthAt   = ivAt + ivSize
-	publicAt   = lengthAt + 8
-	seqnoAt    = publicAt + 1
+	seqnoAt    = ledger.PublicAt + 1
 	claimsAt   = seqnoAt + 8
 	evidenceAt = claimsAt + 32
 	mapsAt     = evidenceAt + 32 + 8
@@ -56,7 +51,7 @@ func (p *Prepared) Size() int { return len(p.frame.buf) }
 // goroutine that executed the transaction.
 func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
 	ws := tx.WriteSet()
-	if ws.EncodedSize() > EntryMax-mapsAt-tagSize {
+	if ws.EncodedSize() > EntryMax-mapsAt-secrets.TagSize {
 		return &Prepared{tx: tx}
 	}
 	return &Prepared{tx: tx, ws: ws, claims: claims, frame: layOut(ws, claims)}
@@ -66,12 +61,12 @@ func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
 func (p *Prepared) Release() { p.tx.Release() }
 
 func layOut(ws *kv.WriteSet, claims [32]byte) frame {
-	buf := make([]byte, mapsAt, mapsAt+ws.EncodedSize()+tagSize)
-	buf[publicAt] = byte(ledger.TypeWriteSetWithCommitEvidenceAndClaims)
+	buf := make([]byte, mapsAt, mapsAt+ws.EncodedSize()+secrets.TagSize)
+	buf[ledger.PublicAt] = byte(ledger.TypeWriteSetWithCommitEvidenceAndClaims)
 	copy(buf[claimsAt:], claims[:])
 	buf = kv.AppendDomain(buf, ws, true)
 	private := len(buf)
-	binary.LittleEndian.PutUint64(buf[lengthAt:], uint64(private-publicAt))
+	binary.LittleEndian.PutUint64(buf[ledger.LengthAt:], uint64(private-ledger.PublicAt))
 	if ws.HasPrivate() {
 		buf = kv.AppendDomain(buf, ws, false)
 	}
@@ -90,8 +85,8 @@ func (f *frame) place(id synod.TxID, flags byte, evidence [32]byte) {
 // seal encrypts the private domain where it stands and returns the entry.
 func (f *frame) seal(secret *secrets.Secret, id synod.TxID) []byte {
 	iv := secrets.IV(id, false)
-	tag := secret.SealInPlace(iv, f.buf[f.private:], f.buf[publicAt:f.private])
-	copy(f.buf[tagAt:], tag[:])
-	copy(f.buf[ivAt:], iv[:])
+	tag := secret.SealInPlace(iv, f.buf[f.private:], f.buf[ledger.PublicAt:f.private])
+	copy(f.buf[ledger.TagAt:], tag[:])
+	copy(f.buf[ledger.IVAt:], iv[:])
 	return f.buf
 }
