@@ -98,6 +98,14 @@ func List(dirs ...string) (chunks []Chunk, skipped []string, err error) {
 // cannot be believed, a *ledger.CorruptError when bytes are not in the format,
 // or a failure to read.
 func Directory(ctx context.Context, dirs ...string) (*Report, error) {
+	return Replay(ctx, func(*ledger.Entry, *Verifier) error { return nil }, dirs...)
+}
+
+// Replay is Directory with a visit of each entry in order, just before the
+// verifier adds it: the verifier's roots are those of the entries before. An
+// entry that is visited is to be believed only if it is not after the
+// report's Good. An error of visit ends the run and is returned.
+func Replay(ctx context.Context, visit func(*ledger.Entry, *Verifier) error, dirs ...string) (*Report, error) {
 	chunks, skipped, err := List(dirs...)
 	if err != nil {
 		return nil, err
@@ -106,7 +114,7 @@ func Directory(ctx context.Context, dirs ...string) (*Report, error) {
 	if len(chunks) == 0 {
 		return r, fmt.Errorf("no ledger files in %s", dirs[0])
 	}
-	d := directory{ctx: ctx, report: r, verifier: NewVerifier()}
+	d := directory{ctx: ctx, visit: visit, report: r, verifier: NewVerifier()}
 	d.start()
 	err = d.chunks()
 	if sigErr := d.finish(); sigErr != nil {
@@ -119,6 +127,7 @@ func Directory(ctx context.Context, dirs ...string) (*Report, error) {
 // directory is one run of Directory.
 type directory struct {
 	ctx      context.Context
+	visit    func(*ledger.Entry, *Verifier) error
 	report   *Report
 	verifier *Verifier
 
@@ -242,6 +251,9 @@ func (d *directory) chunk(c *Chunk, last bool) error {
 
 func (d *directory) entry(c *Chunk, at, end int64, e *ledger.Entry) error {
 	if err := d.ctx.Err(); err != nil {
+		return err
+	}
+	if err := d.visit(e, d.verifier); err != nil {
 		return err
 	}
 	check, err := d.verifier.Add(e)

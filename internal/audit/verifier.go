@@ -60,6 +60,16 @@ func (v *Verifier) Last() synod.TxID { return v.last }
 // LastSignature is described at Last.
 func (v *Verifier) LastSignature() synod.TxID { return v.signed }
 
+// rootsKept is how many entries before the last signature RootAt reaches.
+const rootsKept = 1024
+
+// RootAt is the root of the tree over the entries up to seqno, for those since
+// the last signature and some before it; false for any other.
+func (v *Verifier) RootAt(seqno synod.SeqNo) ([32]byte, bool) {
+	root, err := v.tree.RootAt(uint64(seqno))
+	return root, err == nil
+}
+
 // Add replays the next entry. For a signature transaction it returns a Check,
 // which the caller runs when and where it likes; the root has been compared
 // already. An error is an *Error without file; the verifier is of no use
@@ -112,8 +122,10 @@ func (v *Verifier) add(e *ledger.Entry) (*Check, error) {
 		if check.cose != nil {
 			v.coseSignatures++
 		}
-		// Later signatures need the root only.
-		v.tree.FlushTo(uint64(e.TxID.SeqNo))
+		// Later signatures need the root only, RootAt those of some entries.
+		if e.TxID.SeqNo > rootsKept {
+			v.tree.FlushTo(uint64(e.TxID.SeqNo - rootsKept))
+		}
 	}
 	return check, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"synod"
 	"synod/internal/audit"
+	"synod/internal/govaudit"
 	"synod/internal/identity"
 	"synod/internal/kv"
 	"synod/internal/ledger"
@@ -87,13 +88,19 @@ changed; the message names file and offset.
 
 Files alone cannot tell that whole entries were taken off their end, nor whose
 service they are of: say with --contains what must be there, and with
---service-cert which service.`,
-		Example: "  synod ledger verify workspace/0.ledger --service-cert service_cert.pem",
+--service-cert which service.
+
+With --governance the history of governance is replayed as well: every signed
+request of a member is verified and run again by the constitution in force, and
+every write to a table of governance must follow from one, or be one that nodes
+make by themselves. See docs/audit.md.`,
+		Example: "  synod ledger verify workspace/0.ledger --service-cert service_cert.pem\n  synod ledger verify workspace/0.ledger --governance -o json",
 		Args:    args(cobra.MinimumNArgs(1)),
 	}
 	p := newPrinter(env, c)
 	cert := c.Flags().String("service-cert", env.Getenv("SYNOD_SERVICE_CERT"), "certificate that the ledger's service must have now, PEM (SYNOD_SERVICE_CERT)")
 	contains := c.Flags().String("contains", "", "transaction that the ledger must reach, <view>.<seqno>, for instance that of a receipt")
+	governance := c.Flags().Bool("governance", false, "also replay the history of governance")
 	c.RunE = func(cmd *cobra.Command, dirs []string) error {
 		var least synod.TxID
 		if *contains != "" {
@@ -109,7 +116,7 @@ service they are of: say with --contains what must be there, and with
 				return err
 			}
 		}
-		report, err := audit.Directory(cmd.Context(), dirs...)
+		report, history, err := verifyLedger(cmd.Context(), *governance, dirs)
 		if report == nil {
 			return err
 		}
@@ -120,7 +127,10 @@ service they are of: say with --contains what must be there, and with
 			err = withHint(&unverified{fmt.Errorf("the ledger is signed up to %s only, before %s", report.Good, least)},
 				"entries at its end were taken away, or this is an older copy")
 		}
-		if perr := printReport(p, report, err); perr != nil {
+		if err == nil {
+			err = governanceError(history)
+		}
+		if perr := printReport(p, report, history, err); perr != nil {
 			return perr
 		}
 		return ledgerError(err)
@@ -169,14 +179,18 @@ func sameService(r *audit.Report, keyID string) error {
 	return withHint(&unverified{errors.New("the certificate is not of this ledger's service")}, "this is another service's ledger or certificate")
 }
 
-func printReport(p *printer, r *audit.Report, err error) error {
+func printReport(p *printer, r *audit.Report, history *govaudit.Report, err error) error {
 	if p.format == formatJSON {
 		return p.json(struct {
 			Verified bool `json:"verified"`
 			*audit.Report
-		}{err == nil, r})
+			Governance *govaudit.Report `json:"governance,omitempty"`
+		}{err == nil, r, history})
 	}
 	w := p.out
+	if history != nil {
+		printHistory(w, history)
+	}
 	if err == nil {
 		fmt.Fprintf(w, "verified: %d entries in %d files, %d bytes, %d signatures (%d by the service)\n",
 			r.Entries, len(r.Chunks), r.SizeBytes, r.Signatures, r.COSESignatures)

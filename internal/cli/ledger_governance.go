@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"synod/internal/audit"
+	"synod/internal/govaudit"
+)
+
+// verifyLedger is audit.Directory, with the history of governance if wanted.
+func verifyLedger(ctx context.Context, governance bool, dirs []string) (*audit.Report, *govaudit.Report, error) {
+	if governance {
+		return govaudit.Directory(ctx, dirs...)
+	}
+	report, err := audit.Directory(ctx, dirs...)
+	return report, nil, err
+}
+
+// governanceError is what the findings come to, nil without any.
+func governanceError(r *govaudit.Report) error {
+	if r == nil || len(r.Findings) == 0 {
+		return nil
+	}
+	first := r.Findings[0]
+	hint := "each finding is listed; synod ledger show prints a transaction; docs/audit.md says what the kinds mean"
+	if r.Count(govaudit.Violation) == 0 {
+		return withHint(&unverified{fmt.Errorf("governance: %d transactions cannot be judged, the first is %s: %s",
+			len(r.Findings), first.TxID, first.Text)}, hint)
+	}
+	return withHint(&unverified{fmt.Errorf("governance: %d violations, the first finding is at %s: %s",
+		r.Count(govaudit.Violation), first.TxID, first.Text)}, hint)
+}
+
+// printHistory prints one line for each event, the findings under the one that
+// they are of, and a summary.
+func printHistory(w io.Writer, r *govaudit.Report) {
+	findings := r.Findings
+	for i, e := range r.Events {
+		fmt.Fprintln(w, eventLine(e))
+		last := i == len(r.Events)-1
+		for len(findings) > 0 && (last || findings[0].TxID.SeqNo < r.Events[i+1].TxID.SeqNo) {
+			printFinding(w, findings[0])
+			findings = findings[1:]
+		}
+	}
+	for _, f := range findings {
+		printFinding(w, f)
+	}
+	fmt.Fprintf(w, "governance %d transactions: %d proposals (%d accepted), %d ballots, %d withdrawals, %d acknowledgements, %d recoveries\n",
+		r.Transactions, r.Proposals, r.Accepted, r.Ballots, r.Withdrawals, r.Acks, r.Recoveries)
+	fmt.Fprintf(w, "findings   %d violations, %d that cannot be re-executed, %d of requests without COSE\n",
+		r.Count(govaudit.Violation), r.Count(govaudit.NotReexecuted), r.Count(govaudit.Legacy))
+}
+
+func printFinding(w io.Writer, f govaudit.Finding) {
+	fmt.Fprintf(w, "  !! %s %s: %s\n", f.TxID, f.Kind, f.Text)
+}
+
+// eventLine says when, who, and what.
+func eventLine(e govaudit.Event) string {
+	at, who := "-", "the service's nodes"
+	if e.CreatedAt != 0 {
+		at = time.Unix(int64(min(e.CreatedAt, 1<<40)), 0).UTC().Format(time.RFC3339) //nolint:gosec // bounded
+	}
+	if e.Member != "" {
+		who = "member " + short(string(e.Member))
+		if len(e.MemberData) > 0 {
+			who += " " + oneLine(string(e.MemberData))
+		}
+	}
+	s := fmt.Sprintf("%-8s %-20s %s %s", e.TxID, at, who, e.What)
+	if e.Vote != "" {
+		s += " " + e.Vote
+	}
+	if e.Proposal != "" {
+		s += " " + short(e.Proposal)
+	}
+	if len(e.Actions) > 0 {
+		s += ": " + oneLine(strings.Join(e.Actions, ", "))
+	}
+	if e.State != "" {
+		s += ", " + string(e.State)
+	}
+	if len(e.Tables) > 0 {
+		names := make([]string, len(e.Tables))
+		for i, n := range e.Tables {
+			names[i] = strings.TrimPrefix(n, "public:")
+		}
+		s += " → " + strings.Join(names, " ")
+	}
+	return s
+}
