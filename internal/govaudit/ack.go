@@ -1,6 +1,7 @@
 package govaudit
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"synod"
@@ -27,16 +28,24 @@ func (t *transaction) acks() {
 		t.found(Violation, tables.MemberAcks, string(id), "an acknowledgement was written for somebody who was no member")
 		return
 	}
-	if string(after.COSESign1Req) == string(before.COSESign1Req) && after.StateDigest != before.StateDigest {
+	sameRequest := sameSigned(before.SignedReq, after.SignedReq)
+	if sameRequest && bytes.Equal(after.COSESign1Req, before.COSESign1Req) {
 		t.digest(id, before, after)
 		return
 	}
-	if len(after.COSESign1Req) == 0 {
+	if len(after.COSESign1Req) == 0 || !sameRequest && after.SignedReq != nil {
 		t.event(Event{What: "acked without COSE", Member: id, Tables: t.tableNames()})
 		t.found(Legacy, tables.MemberAcks, string(id), "an acknowledgement that was signed over HTTP, which this tool does not verify")
 		return
 	}
 	t.ack(id, before, after)
+}
+
+func sameSigned(a, b *tables.SignedReq) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return bytes.Equal(a.Sig, b.Sig) && bytes.Equal(a.RequestBody, b.RequestBody)
 }
 
 // digest judges that a member was given another state to acknowledge. Who

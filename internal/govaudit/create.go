@@ -37,6 +37,8 @@ var (
 		tables.Raft,
 	}
 	genesisTables = []string{
+		"public:ccf.internal.values", // of services before 2.0
+
 		tables.MemberCerts, tables.MemberEncryptionKeys, tables.Members, tables.MemberAcks,
 		tables.ServiceConfiguration, tables.Constitution,
 	}
@@ -133,6 +135,7 @@ func (t *transaction) firstNode() {
 }
 
 // onlyField says whether a write to a table of nodes changes one field alone.
+// Records of services before 2.0 get interfaces in their present form as well.
 func (t *transaction) onlyField(w kv.Write, field string) bool {
 	before, ok, err := tables.GetJSON[map[string]json.RawMessage](t.before, tables.Nodes, w.Key)
 	var after map[string]json.RawMessage
@@ -141,6 +144,11 @@ func (t *transaction) onlyField(w kv.Write, field string) bool {
 	}
 	delete(before, field)
 	delete(after, field)
+	for _, added := range []string{"node_to_node_interface", "rpc_interfaces"} {
+		if _, had := before[added]; !had {
+			delete(after, added)
+		}
+	}
 	a, errA := json.Marshal(before)
 	b, errB := json.Marshal(after)
 	return errA == nil && errB == nil && sameJSON(a, b)

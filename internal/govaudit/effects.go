@@ -144,7 +144,7 @@ func (fx *effects) openService(tx app.Tx, previous, next []byte) error {
 	if _, ok := fx.unitValue(tables.ServiceEndorsement); ok { // services before 6.0 write none
 		fx.take(tx, tables.ServiceEndorsement, fx.endorsement)
 	}
-	return setStatus(tx, tables.ServiceOpen)
+	return fx.setStatus(tx, tables.ServiceOpen)
 }
 
 // awaitShares starts the second half of a recovery.
@@ -156,11 +156,19 @@ func (fx *effects) awaitShares(tx app.Tx) error {
 			fx.take(tx, tables.EncryptedLedgerSecrets, func(v []byte) error { return secretsFor(tx, v) })
 		}
 	}
-	return setStatus(tx, tables.ServiceWaitingForRecoveryShares)
+	return fx.setStatus(tx, tables.ServiceWaitingForRecoveryShares)
 }
 
-// setStatus changes the status of the service and nothing else of its record.
-func setStatus(tx app.Tx, status tables.ServiceStatus) error {
+// setStatus changes the status of the service and nothing else of its record,
+// but for the version of the record before, which services up to 6.0 note.
+func (t *transaction) setStatus(tx app.Tx, status tables.ServiceStatus) error {
+	after, ok := t.serviceAfter()
+	last, _ := t.before.VersionOfPreviousWrite(tables.Service, tables.UnitKey())
+	if n := after.PreviousServiceIdentityVersion; ok && n != nil && *n == uint64(last) {
+		if err := setField(tx, tables.Service, tables.UnitKey(), "previous_service_identity_version", last); err != nil {
+			return err
+		}
+	}
 	return setField(tx, tables.Service, tables.UnitKey(), "status", status)
 }
 

@@ -2,6 +2,7 @@ package govaudit
 
 import (
 	"encoding/json"
+	"slices"
 
 	"synod"
 	"synod/internal/kv"
@@ -42,11 +43,19 @@ func (t *transaction) framework() {
 		t.report.Recoveries++
 		take("completed the recovery", tables.Service, tables.SubmittedShares, tables.HistoricalLedgerSecret,
 			tables.Shares, tables.ServiceEndorsement)
+	case left[tables.HistoricalLedgerSecret] && !left[tables.Service] && t.recoveredAgain():
+		take("completed the recovery again, after a change of the primary", tables.HistoricalLedgerSecret, tables.Shares, tables.ServiceEndorsement)
 	case left[tables.SubmittedShares] && t.shareSubmitted():
 		take("submitted a recovery share", tables.SubmittedShares, tables.EncryptedLedgerSecrets)
 	}
-	if left[tables.JWTSigningKeys] && t.refreshedKeys() {
-		take("refreshed JWT signing keys", tables.JWTSigningKeys)
+	for _, name := range []string{tables.JWTSigningKeys, tables.JWTSigningCerts} {
+		if left[name] && t.refreshedKeys(name) {
+			take("refreshed JWT signing keys", name)
+		}
+	}
+	if left[legacySigningKeys] {
+		take("wrote JWT signing keys", legacySigningKeys, tables.JWTSigningKeyV1, tables.JWTSigningKeyIssuer)
+		t.found(Legacy, legacySigningKeys, "", "JWT signing keys as services before 5.0 kept them, which this tool does not judge")
 	}
 	for _, m := range governed(t.maps) {
 		if left[m.Name] {
@@ -64,7 +73,7 @@ func (t *transaction) recovered() bool {
 	}
 	want := t.store.Begin()
 	defer want.Release()
-	if setStatus(want, tables.ServiceOpen) != nil {
+	if t.setStatus(want, tables.ServiceOpen) != nil {
 		return false
 	}
 	record, _ := want.Get(tables.Service, tables.UnitKey())
@@ -74,6 +83,22 @@ func (t *transaction) recovered() bool {
 	if m := t.writes(tables.SubmittedShares); m != nil && len(m.Writes) > 0 {
 		return false
 	}
+	t.recoveredRows()
+	return true
+}
+
+// recoveredAgain says whether a new primary writes again what ends a recovery.
+func (t *transaction) recoveredAgain() bool {
+	info := t.service()
+	if info.Status != tables.ServiceOpen || info.RecoveryCount == nil || *info.RecoveryCount == 0 {
+		return false
+	}
+	t.recoveredRows()
+	return true
+}
+
+// recoveredRows looks at what a node writes at the end of a recovery.
+func (t *transaction) recoveredRows() {
 	if v, ok := t.unitValue(tables.ServiceEndorsement); ok {
 		if err := t.endorsement(v); err != nil {
 			t.found(Violation, tables.ServiceEndorsement, "", "the endorsement of the previous service is not by the service's key: %s", err)
@@ -84,7 +109,6 @@ func (t *transaction) recovered() bool {
 			t.found(Violation, tables.Shares, "", "recovery shares are not those of the members: %s", err)
 		}
 	}
-	return true
 }
 
 // shareSubmitted says whether the transaction is that of a member who gave its
@@ -109,14 +133,17 @@ func (t *transaction) shareSubmitted() bool {
 	return true
 }
 
-// refreshedKeys says whether the transaction changed keys of issuers only for
-// which members let nodes fetch them.
-func (t *transaction) refreshedKeys() bool {
-	m := t.writes(tables.JWTSigningKeys)
+// legacySigningKeys is where services before 5.0 kept JWT keys.
+const legacySigningKeys = "public:ccf.gov.jwt.public_signing_keys"
+
+// refreshedKeys says whether the transaction changed, in a table of keys, those
+// of issuers only for which members let nodes fetch them.
+func (t *transaction) refreshedKeys(table string) bool {
+	m := t.writes(table)
 	changed := map[string]bool{}
 	for _, w := range append(writesOf(m.Removes), m.Writes...) {
-		before, _, err := tables.GetJSON[[]tables.JWTKey](t.before, tables.JWTSigningKeys, w.Key)
-		var after []tables.JWTKey
+		before, _, err := tables.GetJSON[[]json.RawMessage](t.before, table, w.Key)
+		var after []json.RawMessage
 		if err != nil || w.Value != nil && json.Unmarshal(w.Value, &after) != nil {
 			return false
 		}
@@ -130,6 +157,19 @@ func (t *transaction) refreshedKeys() bool {
 		}
 	}
 	return true
+}
+
+// keysNotIn notes the issuers of keys that are in a and not the same in b.
+func keysNotIn(a, b []json.RawMessage, issuers map[string]bool) {
+	for _, k := range a {
+		var of struct {
+			Issuer string `json:"issuer"`
+		}
+		same := slices.ContainsFunc(b, func(o json.RawMessage) bool { return sameJSON(o, k) })
+		if err := json.Unmarshal(k, &of); err != nil || !same {
+			issuers[of.Issuer] = true
+		}
+	}
 }
 
 func writesOf(removes [][]byte) []kv.Write {

@@ -130,15 +130,3 @@ func csrKey(csrPEM string) ([]byte, error) {
 	}
 	return csr.RawSubjectPublicKeyInfo, nil
 }
-
-// keysNotIn notes the issuers of keys that are in a and not the same in b.
-func keysNotIn(a, b []tables.JWTKey, issuers map[string]bool) {
-	for _, k := range a {
-		same := slices.ContainsFunc(b, func(o tables.JWTKey) bool {
-			return o.Issuer == k.Issuer && o.Constraint == k.Constraint && bytes.Equal(o.PublicKey, k.PublicKey)
-		})
-		if !same {
-			issuers[k.Issuer] = true
-		}
-	}
-}

@@ -166,6 +166,7 @@ func (t *transaction) proposalAfter(id string) (tables.ProposalInfo, bool) {
 // outcome fills in the state that an event left its proposal in.
 func (t *transaction) outcome(e *Event, id string) {
 	info, _ := t.proposalAfter(id)
+	t.counted = t.counted || info.FinalVotes != nil
 	if e.State = info.State; e.State == tables.ProposalAccepted {
 		t.report.Accepted++
 	}

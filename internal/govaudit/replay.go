@@ -33,7 +33,8 @@ type replay struct {
 
 	signed     map[string]bool // roots of signatures, in hex
 	secretFrom synod.SeqNo     // where the ledger secret in use starts
-	window     bool            // the service keeps recent proposals: 4.0 and later
+	window     bool            // the service keeps recent proposals, as those from 4.0 do
+	counted    bool            // the service keeps final votes, as those from 5.0 do
 }
 
 func newReplay(ctx context.Context) (*replay, error) {

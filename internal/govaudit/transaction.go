@@ -121,7 +121,7 @@ func (t *transaction) compare(want *kv.WriteSet) []difference {
 	for r, v := range wanted {
 		g, written := got[r]
 		switch {
-		case written && sameRow(r.table, v, g):
+		case written && t.sameRow(r.table, v, g):
 		case written:
 			all = append(all, difference{r, "is not what the replay gives"})
 		case !t.judged(r.table), t.unchanged(r, v):
@@ -142,10 +142,14 @@ func (t *transaction) compare(want *kv.WriteSet) []difference {
 
 // judged says whether a row of a table must be there if a run wrote it. The
 // state of application tables is not kept, so what is removed from them may
-// not have been there. A service before 4.0 keeps no recent proposals.
+// not have been there. A service before 4.0 keeps no recent proposals, one
+// before 6.0 has its JWT keys elsewhere.
 func (t *transaction) judged(table string) bool {
-	if table == tables.COSERecentProposals {
+	switch table {
+	case tables.COSERecentProposals:
 		return t.window
+	case tables.JWTSigningKeys:
+		return t.before.Len(tables.JWTSigningCerts) == 0 && t.before.Len(legacySigningKeys) == 0
 	}
 	return tables.Access(table).Category != tables.Application
 }
@@ -164,7 +168,7 @@ func (t *transaction) unchanged(r row, v []byte) bool {
 
 // sameRow compares values as their table has them: JSON by what it says,
 // anything else by its bytes. nil is a row that was removed.
-func sameRow(table string, want, got []byte) bool {
+func (t *transaction) sameRow(table string, want, got []byte) bool {
 	if want == nil || got == nil {
 		return want == nil && got == nil
 	}
@@ -178,7 +182,7 @@ func sameRow(table string, want, got []byte) bool {
 		tables.NodeEndorsedCertificates, tables.JWTSigningKeyV1, tables.JWTSigningKeyIssuer:
 		return false
 	case tables.ProposalsInfo:
-		return sameProposal(want, got)
+		return t.sameProposal(want, got)
 	}
 	return sameJSON(want, got)
 }
@@ -198,14 +202,18 @@ func sameJSON(a, b []byte) bool {
 }
 
 // sameProposal compares records of proposals. The words of a failure are each
-// engine's own.
-func sameProposal(a, b []byte) bool {
-	var pa, pb tables.ProposalInfo
-	if json.Unmarshal(a, &pa) != nil || json.Unmarshal(b, &pb) != nil {
+// engine's own. Services before 5.0 do not record the final votes.
+func (t *transaction) sameProposal(want, got []byte) bool {
+	var w, g tables.ProposalInfo
+	if json.Unmarshal(want, &w) != nil || json.Unmarshal(got, &g) != nil {
 		return false
 	}
-	return pa.ProposerID == pb.ProposerID && pa.State == pb.State && maps.Equal(pa.Ballots, pb.Ballots) &&
-		maps.Equal(pa.FinalVotes, pb.FinalVotes) && (pa.FinalVotes == nil) == (pb.FinalVotes == nil) &&
-		slices.Equal(slices.Sorted(maps.Keys(pa.VoteFailures)), slices.Sorted(maps.Keys(pb.VoteFailures))) &&
-		(pa.Failure == nil) == (pb.Failure == nil)
+	if w.ProposerID != g.ProposerID || w.State != g.State || !maps.Equal(w.Ballots, g.Ballots) || (w.Failure == nil) != (g.Failure == nil) {
+		return false
+	}
+	if !t.counted && g.FinalVotes == nil && g.VoteFailures == nil {
+		return true
+	}
+	return maps.Equal(w.FinalVotes, g.FinalVotes) && (w.FinalVotes == nil) == (g.FinalVotes == nil) &&
+		slices.Equal(slices.Sorted(maps.Keys(w.VoteFailures)), slices.Sorted(maps.Keys(g.VoteFailures)))
 }
