@@ -13,8 +13,12 @@ import (
 // three exports, once each, and the parts joined by one newline.
 func TestJoined(t *testing.T) {
 	for name, text := range map[string]string{
-		"default": constitutions.Default(),
-		"sandbox": constitutions.Sandbox(),
+		"default":              constitutions.Default(),
+		"sandbox":              constitutions.Sandbox(),
+		"operator":             constitutions.Operator(),
+		"operator_provisioner": constitutions.OperatorProvisioner(),
+		"veto":                 constitutions.Veto(),
+		"roles":                constitutions.Roles(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, export := range []string{"validate(input)", "resolve(proposal, proposerId, votes)", "apply(proposal, proposalId)"} {
@@ -23,7 +27,11 @@ func TestJoined(t *testing.T) {
 				}
 			}
 			var parts []string
-			for _, part := range []string{"default/actions.js", "default/validate.js", name + "/resolve.js", "default/apply.js"} {
+			files := []string{"default/actions.js", "default/validate.js", name + "/resolve.js", "default/apply.js"}
+			if name == "roles" {
+				files = []string{"default/actions.js", "roles/set_role_definition.js", "default/validate.js", "default/resolve.js", "default/apply.js"}
+			}
+			for _, part := range files {
 				parts = append(parts, read(t, part))
 			}
 			if text != strings.Join(parts, "\n") {
@@ -36,7 +44,8 @@ func TestJoined(t *testing.T) {
 func TestFiles(t *testing.T) {
 	want := map[string][]string{
 		"default": {"actions.js", "apply.js", "resolve.js", "validate.js"},
-		"sandbox": {"resolve.js"},
+		"sandbox": {"resolve.js"}, "operator": {"resolve.js"}, "operator_provisioner": {"resolve.js"},
+		"veto": {"resolve.js"}, "roles": {"set_role_definition.js"},
 	}
 	for _, name := range constitutions.Names() {
 		parts, err := constitutions.Files(name)

@@ -7,11 +7,22 @@
 // actions and rules of CCF's default constitution; docs/differences-from-ccf.md
 // says where it is stricter.
 //
+// The others differ in one part each: sandbox, operator, operator_provisioner
+// and veto in resolve; roles adds an action after the default ones. A service's
+// configuration names the parts as files, in this order:
+//
+//	default/actions.js  [roles/set_role_definition.js]  default/validate.js
+//	(default | sandbox | operator | operator_provisioner | veto)/resolve.js
+//	default/apply.js
+//
+// The actions for virtual measurements and host data, a file of its own in
+// CCF's samples, are among the default ones here.
+//
 // What it is not: nothing here runs a constitution (see internal/gov), and a
 // service keeps the text that it started with, whatever this package says
 // later.
 //
 // The package starts no goroutine and everything in it may be used from
 // several. Reading order: default/validate.js, default/resolve.js,
-// default/apply.js, default/actions.js, constitutions.go.
+// default/apply.js, default/actions.js, the other folders, constitutions.go.
 package constitutions
