@@ -10,6 +10,7 @@ type App struct {
 	endpoints []*Endpoint
 	dynamic   Resolver
 	noCommon  bool
+	genesis   func(Tx) ([32]byte, error)
 }
 
 // Resolver finds endpoints that are not declared in code, such as those of a
@@ -60,6 +61,21 @@ func (a *App) Resolve(r Resolver) *App { a.dynamic = r; return a }
 
 // Resolver returns what Resolve was given, or nil.
 func (a *App) Resolver() Resolver { return a.dynamic }
+
+// ClaimAtGenesis sets what the first transaction of a service claims. claim
+// reads that transaction: constitution, members, configuration. Receipts of
+// it then prove the claim (CCF: src/node/rpc/node_frontend.h,
+// get_create_tx_claims_digest).
+func (a *App) ClaimAtGenesis(claim func(tx Tx) ([32]byte, error)) *App { a.genesis = claim; return a }
+
+// GenesisClaim is for nodes: the claim of the first transaction, zeros if
+// ClaimAtGenesis was not called.
+func (a *App) GenesisClaim(tx Tx) ([32]byte, error) {
+	if a.genesis == nil {
+		return [32]byte{}, nil
+	}
+	return a.genesis(tx)
+}
 
 // Endpoints returns the declared endpoints in declaration order.
 func (a *App) Endpoints() []*Endpoint { return a.endpoints }

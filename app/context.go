@@ -26,8 +26,10 @@ type Context struct {
 	tx          Tx
 	params      []Param
 	resp        Response
+	node        Node
 	claims      [32]byte
 	applyWrites *bool
+	ordered     func(synod.TxID) error
 }
 
 // NewContext is for front ends and tests.
@@ -148,6 +150,26 @@ func (c *Context) AppliesWrites() bool {
 
 // ForcedWrites is what SetApplyWrites was given, nil if it was not called.
 func (c *Context) ForcedWrites() *bool { return c.applyWrites }
+
+// OnOrdered has f run once the transaction is ordered and has its ID, before
+// the answer leaves: f may put the ID into it. It runs only if the handler's
+// writes are kept. Ordered is not committed, and what f says cannot take the
+// writes back: its error becomes 500 InternalError with the transaction's ID
+// (CCF: include/ccf/endpoint_registry.h, locally committed functions).
+func (c *Context) OnOrdered(f func(id synod.TxID) error) { c.ordered = f }
+
+// Ordered is for front ends: it completes the answer of a transaction that
+// has its ID.
+func (c *Context) Ordered(id synod.TxID) {
+	const header = "x-ms-ccf-transaction-id"
+	if c.ordered != nil {
+		if err := c.ordered(id); err != nil {
+			c.resp = Response{}
+			c.Fail(synod.Errorf(500, synod.CodeInternalError, "Failed to execute local commit handler func: %s", err))
+		}
+	}
+	c.SetHeader(header, id.String())
+}
 
 // Response is the answer being built; front ends read it after the handler.
 func (c *Context) Response() *Response { return &c.resp }

@@ -1,6 +1,9 @@
 package app
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"reflect"
+)
 
 // Handler answers one request. An error that is (or wraps) a *synod.Error is
 // answered as that, any other as 500 InternalError; writes are kept only for
@@ -53,6 +56,10 @@ type Endpoint struct {
 	// Command marks an endpoint that touches no table: it runs without a
 	// transaction and answers without a transaction ID.
 	Command bool
+
+	in, out              reflect.Type // for /api; nil if unknown
+	summary, description string       // for /api; "" for none
+	success              int          // status that /api documents, 0 for the usual one
 }
 
 // ReadOnly makes the endpoint unable to write; backups answer it themselves.
@@ -87,5 +94,11 @@ func (e *Endpoint) Hide() *Endpoint { e.Hidden = true; return e }
 // Document sets the OpenAPI operation object.
 func (e *Endpoint) Document(operation string) *Endpoint {
 	e.OpenAPI = json.RawMessage(operation)
+	return e
+}
+
+// Summary sets what /api says of the endpoint; "" leaves a part out.
+func (e *Endpoint) Summary(summary, description string) *Endpoint {
+	e.summary, e.description = summary, description
 	return e
 }

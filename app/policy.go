@@ -12,6 +12,7 @@ import (
 type Policy struct {
 	name    string
 	msgType string
+	headers COSEHeaders
 	allOf   []Policy
 	custom  func(*Context) (any, error)
 }
@@ -25,6 +26,18 @@ var (
 	UserCOSE   = Policy{name: "user_cose_sign1"} // body signed by a user
 	NoAuth     = Policy{name: "no_auth"}         // nobody in particular
 )
+
+// COSEHeaders are the names of the protected headers that an application gives
+// to the messages of its users; "" means ccf.msg.type and ccf.msg.created_at.
+type COSEHeaders struct {
+	MsgType   string // text: what kind of message it is
+	CreatedAt string // number: seconds since the epoch
+}
+
+// TypedUserCOSE accepts a body signed by a user, of the given message type.
+func TypedUserCOSE(msgType string, headers COSEHeaders) Policy {
+	return Policy{name: "typed_user_cose_sign1", msgType: msgType, headers: headers}
+}
 
 // MemberCOSE accepts a body signed by a member, of the given
 // ccf.gov.msg.type ("" for any).
@@ -48,7 +61,9 @@ func AllOf(policies ...Policy) Policy {
 }
 
 // Custom accepts a caller for whom check returns an identity and no error;
-// the error's text is the reason shown. The identity is Caller.Custom.
+// the error's text is the reason shown, and the next policy is tried. An error
+// that is a *synod.Error ends the request with that answer instead. The
+// identity is Caller.Custom.
 func Custom(name string, check func(*Context) (any, error)) Policy {
 	return Policy{name: name, custom: check}
 }
@@ -68,8 +83,12 @@ func PolicyByName(name string) (Policy, bool) {
 // details; for AllOf the names sorted and joined by "+".
 func (p Policy) Name() string { return p.name }
 
-// MessageType is the ccf.gov.msg.type that a COSE policy demands, or "".
+// MessageType is the type that a COSE policy demands of the message, or "".
 func (p Policy) MessageType() string { return p.msgType }
+
+// Headers are the names of the protected headers that a TypedUserCOSE policy
+// reads; "" as COSEHeaders says.
+func (p Policy) Headers() COSEHeaders { return p.headers }
 
 // Parts are the policies of an AllOf, or nil.
 func (p Policy) Parts() []Policy { return p.allOf }
@@ -102,8 +121,8 @@ type COSEIdentity struct {
 	Content    []byte // payload
 	Envelope   []byte // the whole message as received
 	Signature  []byte // raw r||s
-	MsgType    string // ccf.gov.msg.type, or ""
+	MsgType    string // ccf.gov.msg.type or what COSEHeaders says, "" if absent
 	ProposalID string // ccf.gov.msg.proposal_id, or ""
-	CreatedAt  uint64 // ccf.gov.msg.created_at, seconds since the epoch
+	CreatedAt  uint64 // likewise ccf.gov.msg.created_at, seconds since the epoch
 	HasCreated bool   // whether created_at was present
 }

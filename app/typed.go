@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+
+	"synod"
 )
 
 // Codec turns values of one type into bytes and back. Decode must not keep
@@ -137,8 +139,26 @@ func (m Map[K, V]) Delete(tx Tx, key K) error {
 // ForEach visits the map in ascending order of the stored keys until visit
 // returns false or stored bytes are not of the type.
 func (m Map[K, V]) ForEach(tx Tx, visit func(key K, value V) bool) error {
+	return m.each(visit, func(raw func(k, v []byte) bool) { tx.ForEach(m.name, raw) })
+}
+
+// Range is ForEach over from <= key < to in the order of the stored keys: of
+// strings their bytes, of other types mostly none that means anything.
+func (m Map[K, V]) Range(tx Tx, from, to K, visit func(key K, value V) bool) error {
+	lo, err := m.key(from)
+	if err != nil {
+		return err
+	}
+	hi, err := m.key(to)
+	if err != nil {
+		return err
+	}
+	return m.each(visit, func(raw func(k, v []byte) bool) { tx.Range(m.name, lo, hi, raw) })
+}
+
+func (m Map[K, V]) each(visit func(key K, value V) bool, walk func(func(k, v []byte) bool)) error {
 	var failed error
-	tx.ForEach(m.name, func(k, v []byte) bool {
+	walk(func(k, v []byte) bool {
 		key, err := m.keys.Decode(k)
 		if err != nil {
 			failed = fmt.Errorf("decode key of map %s: %w", m.name, err)
@@ -154,8 +174,31 @@ func (m Map[K, V]) ForEach(tx Tx, visit func(key K, value V) bool) error {
 	return failed
 }
 
+// VersionOfPreviousWrite returns the sequence number that wrote the key last,
+// as of the transaction's snapshot.
+func (m Map[K, V]) VersionOfPreviousWrite(tx Tx, key K) (synod.SeqNo, bool, error) {
+	k, err := m.key(key)
+	if err != nil {
+		return 0, false, err
+	}
+	seqno, ok := tx.VersionOfPreviousWrite(m.name, k)
+	return seqno, ok, nil
+}
+
 // Len returns the number of keys.
 func (m Map[K, V]) Len(tx Tx) int { return tx.Len(m.name) }
+
+// Change returns key and value of a committed write to the map; a deletion has
+// no value.
+func (m Map[K, V]) Change(w Write) (key K, value V, err error) {
+	if key, err = m.keys.Decode(w.Key); err != nil {
+		return key, value, fmt.Errorf("decode key of map %s: %w", m.name, err)
+	}
+	if !w.Deleted {
+		value, err = m.value(w.Value)
+	}
+	return key, value, err
+}
 
 // Clear deletes every key.
 func (m Map[K, V]) Clear(tx Tx) { tx.Clear(m.name) }

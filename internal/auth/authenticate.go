@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -86,6 +87,9 @@ func internal(err error) error {
 func (a *attempt) try(p app.Policy) (*app.Caller, *refusal, error) {
 	if check := p.Check(); check != nil {
 		id, err := check(a.c)
+		if wire := (*synod.Error)(nil); errors.As(err, &wire) {
+			return nil, nil, wire
+		}
 		if err != nil {
 			return nil, refuse("%s", err), nil //nolint:nilerr // a refusal, not a failure
 		}
@@ -104,7 +108,9 @@ func (a *attempt) try(p app.Policy) (*app.Caller, *refusal, error) {
 	case "jwt":
 		return a.jwt()
 	case "user_cose_sign1":
-		return a.userCOSE(p.Name())
+		return a.userCOSE(p.Name(), app.COSEHeaders{})
+	case "typed_user_cose_sign1":
+		return a.typedUserCOSE(p)
 	case "member_cose_sign1":
 		return a.memberCOSE(p.Name(), p.MessageType())
 	case "active_member_cose_sign1":

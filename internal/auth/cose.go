@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -21,15 +22,27 @@ const (
 	algES512 = -36
 )
 
-// Protected headers of a message that a user signs
+// Protected headers of a message that a user signs, unless the application has
+// names of its own
 // (CCF: include/ccf/endpoints/authentication/cose_auth.h).
 const (
 	userMsgType   = "ccf.msg.type"
 	userCreatedAt = "ccf.msg.created_at"
 )
 
-// userCOSE accepts a body that a user has signed.
-func (a *attempt) userCOSE(policy string) (*app.Caller, *refusal, error) {
+// typedUserCOSE is userCOSE for one type of message
+// (CCF: src/endpoints/authentication/cose_auth.cpp).
+func (a *attempt) typedUserCOSE(p app.Policy) (*app.Caller, *refusal, error) {
+	caller, no, err := a.userCOSE(p.Name(), p.Headers())
+	if caller != nil && caller.COSE.MsgType != p.MessageType() {
+		return nil, refuseCOSE("Unexpected message type: %s, expected: %s", caller.COSE.MsgType, p.MessageType()), nil
+	}
+	return caller, no, err
+}
+
+// userCOSE accepts a body that a user has signed, with the headers as the
+// application names them.
+func (a *attempt) userCOSE(policy string, headers app.COSEHeaders) (*app.Caller, *refusal, error) {
 	m, no, err := a.message()
 	if no != nil || err != nil {
 		return nil, no, err
@@ -41,10 +54,10 @@ func (a *attempt) userCOSE(policy string) (*app.Caller, *refusal, error) {
 		return nil, nil, errors.New("Missing kid in protected header") //nolint:staticcheck // as above
 	}
 	id := &app.COSEIdentity{}
-	if id.MsgType, _, err = m.Text(userMsgType); err != nil {
+	if id.MsgType, _, err = m.Text(cmp.Or(headers.MsgType, userMsgType)); err != nil {
 		return nil, nil, err
 	}
-	if id.CreatedAt, id.HasCreated, err = m.Uint(userCreatedAt); err != nil {
+	if id.CreatedAt, id.HasCreated, err = m.Uint(cmp.Or(headers.CreatedAt, userCreatedAt)); err != nil {
 		return nil, nil, err
 	}
 	der, no, err := a.verified(m, tables.UserCerts, "Signer is not a known user")

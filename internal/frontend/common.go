@@ -1,6 +1,8 @@
 package frontend
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -12,18 +14,47 @@ import (
 // (CCF: src/endpoints/common_endpoint_registry.cpp).
 func (s *Server) common(m *mount) []*app.Endpoint {
 	a := app.New("common")
-	a.Get("/commit", s.commit).NoTx().Forward(app.ForwardSometimes).Redirect(app.RedirectNone)
-	a.Get("/tx", s.tx).NoTx().Forward(app.ForwardSometimes).Redirect(app.RedirectNone)
-	a.Get("/receipt", s.receipt).NoTx().Forward(app.ForwardSometimes).Redirect(app.RedirectNone)
-	a.Get("/api", func(c *app.Context) error { return s.api(c, m) }).ReadOnly()
+	local := func(e *app.Endpoint) *app.Endpoint {
+		return e.NoTx().Forward(app.ForwardSometimes).Redirect(app.RedirectNone)
+	}
+	app.Document[commitQuery, commitAnswer](local(a.Get("/commit", s.commit))).
+		Summary("Current commit level", "Latest transaction ID that has been committed on the service")
+	app.Document[txQuery, txAnswer](local(a.Get("/tx", s.tx))).
+		Summary("Current status of a transaction", "Possible statuses returned are Unknown, Pending, Committed or Invalid.")
+	app.Document[txQuery, json.RawMessage](local(a.Get("/receipt", s.receipt))).
+		Summary("Receipt for a transaction", "A signed statement from the service over a transaction entry in the ledger")
+	app.Document[app.None, json.RawMessage](a.Get("/api", func(c *app.Context) error { return s.api(c, m) }).ReadOnly()).
+		Summary("OpenAPI schema", "")
 	return a.Endpoints()
 }
 
-func (s *Server) commit(c *app.Context) error {
-	var out struct {
+// What the common endpoints take and give, with CCF's names of the schemas.
+type (
+	commitQuery struct {
+		ViewHistory      bool   `query:"view_history,optional"`
+		ViewHistorySince uint64 `query:"view_history_since,optional"`
+	}
+	commitAnswer struct {
 		TransactionID synod.TxID   `json:"transaction_id"`
 		ViewHistory   []synod.TxID `json:"view_history,omitempty"`
 	}
+	txQuery struct {
+		TransactionID synod.TxID `query:"transaction_id"`
+	}
+	txAnswer struct {
+		TransactionID synod.TxID     `json:"transaction_id"`
+		Status        synod.TxStatus `json:"status"`
+	}
+)
+
+// OpenAPIName is CCF's.
+func (commitAnswer) OpenAPIName() string { return "GetCommit__Out" }
+
+// OpenAPIName is CCF's.
+func (txAnswer) OpenAPIName() string { return "GetTxStatus__Out" }
+
+func (s *Server) commit(c *app.Context) error {
+	var out commitAnswer
 	out.TransactionID = s.cfg.Replica.Committed()
 	if text, ok := c.Query("view_history_since"); ok {
 		since, err := strconv.ParseUint(text, 10, 64)
@@ -89,21 +120,19 @@ func (s *Server) receipt(c *app.Context) error {
 	if err != nil {
 		return synod.Errorf(404, synod.CodeTransactionInvalid, "%s", err)
 	}
-	switch status := s.cfg.Replica.Status(id); status {
-	case synod.TxCommitted:
-	case synod.TxInvalid:
-		return synod.Errorf(404, synod.CodeTransactionInvalid, "Transaction %s is invalid.", id)
-	default:
-		if status == synod.TxPending {
-			s.cfg.Replica.Interest()
-		}
-		c.SetHeader("cache-control", "no-cache")
-		return synod.Errorf(404, synod.CodeTransactionPendingOrUnknown, "Transaction %s is not available. Its status is %s.", id, status)
-	}
-	body, err := s.cfg.Receipt(id, nil)
+	proof, err := s.cfg.Node.Proof(id)
 	if err != nil {
-		return err
+		return notProven(c, err)
 	}
-	c.Bytes("application/json", body)
+	c.Bytes("application/json", proof.Receipt)
 	return nil
+}
+
+// notProven passes on why there is no proof; one that may come is not to be
+// remembered.
+func notProven(c *app.Context, err error) error {
+	if wire := (*synod.Error)(nil); errors.As(err, &wire) && wire.Code == synod.CodeTransactionPendingOrUnknown {
+		c.SetHeader("cache-control", "no-cache")
+	}
+	return err
 }

@@ -51,6 +51,7 @@ func (x *execution) run(ctx context.Context) (*app.Response, error) {
 	}
 	c := app.NewContext(ctx, x.req, appTx(tx), e, match.Params)
 	c.Prefix = x.mount.Prefix
+	c.Attach(x.server.cfg.Node)
 	if len(e.Policies) > 0 {
 		caller, err := auth.Authenticate(c, e.Policies, x.server.cfg.Now(), &x.sess.cache)
 		if err != nil {
@@ -114,17 +115,8 @@ func answerError(c *app.Context, err error) *app.Response {
 // finish submits what the handler wrote and completes its answer.
 func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app.Response, error) {
 	resp := c.Response()
-	if resp.Status == 0 {
-		resp.Status = 200
-		if resp.Body == nil && !c.Endpoint.Command {
-			resp.Status = 204
-		}
-	}
-	if tx == nil || !tx.Touched() {
-		return resp, nil
-	}
-	if !c.AppliesWrites() {
-		return resp, nil
+	if tx == nil || !tx.Touched() || !c.AppliesWrites() {
+		return withStatus(c), nil
 	}
 	id := tx.ReadVersion()
 	wrote := tx.Written()
@@ -137,11 +129,24 @@ func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app
 			return nil, submitError(err)
 		}
 	}
-	resp.Header.Set("x-ms-ccf-transaction-id", id.String())
+	c.Ordered(id)
+	withStatus(c)
 	if x.wait != waitNone && wrote {
 		return x.server.answerWhenCommitted(ctx, resp, id, x.wait), nil
 	}
 	return resp, nil
+}
+
+// withStatus completes an answer to which nobody gave a status.
+func withStatus(c *app.Context) *app.Response {
+	resp := c.Response()
+	if resp.Status == 0 {
+		resp.Status = 200
+		if resp.Body == nil && !c.Endpoint.Command {
+			resp.Status = 204
+		}
+	}
+	return resp
 }
 
 // submitError is what the client sees of a refused transaction; conflicts stay

@@ -22,6 +22,7 @@ func (s *Server) api(c *app.Context, m *mount) error {
 		endpoints = append(endpoints, dynamic...)
 	}
 	title, description, version := m.App.Info()
+	schemas := app.NewSchemas()
 	paths := map[string]map[string]any{}
 	for _, e := range endpoints {
 		if e.Hidden {
@@ -34,7 +35,7 @@ func (s *Server) api(c *app.Context, m *mount) error {
 				paths[path]["parameters"] = params
 			}
 		}
-		operation, err := operationOf(e, path)
+		operation, err := operationOf(e, path, schemas)
 		if err != nil {
 			return err
 		}
@@ -44,13 +45,13 @@ func (s *Server) api(c *app.Context, m *mount) error {
 		"openapi":    "3.0.0",
 		"info":       map[string]any{"title": title, "description": description, "version": version},
 		"servers":    []any{},
-		"components": components(),
+		"components": components(schemas),
 		"paths":      paths,
 	})
 }
 
-func operationOf(e *app.Endpoint, path string) (map[string]any, error) {
-	operation := map[string]any{}
+func operationOf(e *app.Endpoint, path string, schemas *app.Schemas) (map[string]any, error) {
+	operation := schemas.Operation(e)
 	if len(e.OpenAPI) > 0 {
 		if err := json.Unmarshal(e.OpenAPI, &operation); err != nil {
 			return nil, err
@@ -124,9 +125,24 @@ func securityOf(policies []app.Policy) []any {
 	return list
 }
 
-func components() map[string]any {
-	forwarding := func(text string) map[string]any { return map[string]any{"description": text} }
-	cose := map[string]any{"type": "http", "scheme": "cose_sign1", "description": "Request payload must be a COSE Sign1 document, with expected protected headers."}
+// components is what operations refer to. Texts are CCF's, whose suites
+// compare documents (CCF: src/endpoints/endpoint_registry.cpp, src/ds/openapi.h).
+func components(schemas *app.Schemas) map[string]any {
+	forwarding := func(value, text string) map[string]any { return map[string]any{"description": text, "value": value} }
+	cose := func(who string) map[string]any {
+		return map[string]any{"type": "http", "scheme": "cose_sign1", "description": "Request payload must be a COSE Sign1 document, with expected protected headers. " +
+			"Signer must be a " + who + " identity registered with this service."}
+	}
+	schemas.All()["CCFError"] = map[string]any{
+		"type": "object",
+		"properties": map[string]any{"error": map[string]any{
+			"type": "object",
+			"properties": map[string]any{
+				"code":    map[string]any{"type": "string", "description": "Response error code. CCF error codes: https://microsoft.github.io/CCF/main/operations/troubleshooting.html#error-codes"},
+				"message": map[string]any{"type": "string", "description": "Response error message"},
+			},
+		}},
+	}
 	return map[string]any{
 		"responses": map[string]any{"default": map[string]any{
 			"description": "An error occurred",
@@ -134,25 +150,16 @@ func components() map[string]any {
 				"schema": map[string]any{"$ref": "#/components/schemas/CCFError"},
 			}},
 		}},
-		"schemas": map[string]any{"CCFError": map[string]any{
-			"type": "object", "required": []any{"error"},
-			"properties": map[string]any{"error": map[string]any{
-				"type": "object", "required": []any{"code", "message"},
-				"properties": map[string]any{
-					"code":    map[string]any{"type": "string", "description": "Response error code. CCF error codes: https://microsoft.github.io/CCF/main/operations/troubleshooting.html#error-codes"},
-					"message": map[string]any{"type": "string", "description": "Response error message"},
-				},
-			}},
-		}},
+		"schemas": schemas.All(),
 		"securitySchemes": map[string]any{
 			"jwt":               map[string]any{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-			"user_cose_sign1":   cose,
-			"member_cose_sign1": cose,
+			"user_cose_sign1":   cose("user"),
+			"member_cose_sign1": cose("member"),
 		},
 		"x-ccf-forwarding": map[string]any{
-			"always":    forwarding("A backup sends this request on to the primary, which executes it."),
-			"sometimes": forwarding("A backup executes this request itself, unless an earlier request of the same session was sent on to the primary: then this one is too."),
-			"never":     forwarding("The node that receives this request executes it, whatever its role."),
+			"always":    forwarding("always", "If this request is made to a backup node, it will be forwarded to the primary node for execution."),
+			"sometimes": forwarding("sometimes", "If this request is made to a backup node, it may be forwarded to the primary node for execution. Specifically, if this request is sent as part of a session which was already forwarded, then it will also be forwarded."),
+			"never":     forwarding("never", "This call will never be forwarded, and is always executed on the receiving node, potentially breaking session consistency. If this attempts to write on a backup, this will fail."),
 		},
 	}
 }

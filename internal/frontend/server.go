@@ -30,6 +30,8 @@ type Config struct {
 	UncommittedMax int
 	// Receipt makes the JSON receipt of a committed transaction.
 	Receipt func(id synod.TxID, proof *consensus.Proof) ([]byte, error)
+	// Node is what handlers may ask of the node.
+	Node app.Node
 	// Accepted limits, by interface name, which endpoints answer there.
 	Accepted map[string][]*regexp.Regexp
 	// Unsecured names the plaintext interfaces, where only accepted endpoints

@@ -24,7 +24,9 @@ var (
 // Store is the key-value store. See New.
 type Store struct {
 	tables sync.Map // name → *table; tables are added, never removed
-	hooks  hooks    // set before use, then read only
+	hooks  hooks    // set before use, then read only, but for the followers
+
+	followMu sync.Mutex // held to change hooks.followers
 
 	// Owned by the writer.
 	writes fifo[write] // what the commits in the list below wrote

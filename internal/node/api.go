@@ -215,7 +215,13 @@ func (n *Node) apiReady(open func() bool) app.Handler {
 	}
 }
 
-func (n *Node) apiStrategies(c *app.Context) error { return c.JSON([]any{}) }
+func (n *Node) apiStrategies(c *app.Context) error {
+	list := []any{}
+	for _, name := range n.host.Indexes() {
+		list = append(list, map[string]string{"name": name})
+	}
+	return c.JSON(list)
+}
 
 func (n *Node) apiJWTMetrics(c *app.Context) error {
 	return c.JSON(map[string]any{"attempts": 0, "successes": 0, "failures": 0})

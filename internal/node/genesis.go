@@ -30,8 +30,25 @@ func (n *Node) create() (*machine.Prepared, error) {
 			return nil, err
 		}
 	}
+	claims, err := n.genesisClaims(tx)
+	if err != nil {
+		tx.Release()
+		return nil, err
+	}
 	n.genesis = nil
-	return machine.Prepare(tx, [32]byte{}), nil
+	return machine.Prepare(tx, claims), nil
+}
+
+// genesisClaims is what the application claims of the first transaction.
+func (n *Node) genesisClaims(tx *kv.Tx) ([32]byte, error) {
+	if n.opts.App == nil {
+		return [32]byte{}, nil
+	}
+	claims, err := n.opts.App.GenesisClaim(tx)
+	if err != nil {
+		return claims, fmt.Errorf("claims of the first transaction: %w", err)
+	}
+	return claims, nil
 }
 
 // genesis is what the files that a Start configuration names say, read and

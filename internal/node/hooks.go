@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 
 	"synod"
@@ -60,7 +61,7 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 			}
 		}
 		if info.Status == tables.ServiceOpen && !n.appOpen.Swap(true) {
-			n.info(context.Background(), "Service open at seqno "+seqnoText(id.SeqNo))
+			n.info(context.Background(), fmt.Sprintf("Service open at seqno %d", id.SeqNo))
 			close(n.opened)
 		}
 	}

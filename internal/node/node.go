@@ -19,6 +19,7 @@ import (
 	"synod/internal/evidence"
 	"synod/internal/frontend"
 	"synod/internal/gov"
+	"synod/internal/host"
 	"synod/internal/httpd"
 	"synod/internal/js"
 	"synod/internal/kv"
@@ -50,6 +51,7 @@ type Node struct {
 	ledger   *ledger.Log
 	replica  *consensus.Replica
 	engine   *js.Engine
+	host     *host.Host
 	front    *frontend.Server
 	rpc      map[string]*httpd.Listener
 	sessions httpd.Gauge // over all client interfaces
@@ -225,9 +227,11 @@ func (n *Node) buildFrontend() error {
 			accepted[name] = append(accepted[name], re)
 		}
 	}
+	start := &n.cfg.Command.Start
+	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject}
 	front, err := frontend.New(frontend.Config{
 		Replica: n.replica, Store: n.store, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
-		Receipt: n.receipt, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
+		Receipt: n.host.Receipt, Node: n.host, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
 		Mounts: []frontend.Mount{
 			{Prefix: "/app", App: application, Open: n.appOpen.Load},
 			{Prefix: "/gov", App: government, Open: n.govOpen.Load, Audit: true},
