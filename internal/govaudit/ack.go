@@ -33,7 +33,7 @@ func (t *transaction) acks() {
 		t.digest(id, before, after)
 		return
 	}
-	if len(after.COSESign1Req) == 0 || !sameRequest && after.SignedReq != nil {
+	if !t.cose && (len(after.COSESign1Req) == 0 || !sameRequest && after.SignedReq != nil) {
 		t.event(Event{What: "acked without COSE", Member: id, Tables: t.tableNames()})
 		t.found(Legacy, tables.MemberAcks, string(id), "an acknowledgement that was signed over HTTP, which this tool does not verify")
 		return

@@ -52,6 +52,7 @@ func (t *transaction) create() {
 		what, allowed = "started a recovery with a new service identity", append(slices.Clone(createTables), recoveryTables...)
 	}
 	t.secretFrom = t.id.SeqNo
+	t.counted = false // the program may be another one
 	t.event(Event{What: what, Tables: t.tableNames()})
 	for _, m := range governed(t.maps) {
 		if !slices.Contains(allowed, m.Name) {

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"synod/app"
 	"synod/internal/js"
+	"synod/internal/kv"
 	"synod/internal/tables"
 )
 
@@ -172,16 +174,21 @@ func (t *transaction) outcome(e *Event, id string) {
 	}
 }
 
+// attempt is what one run of a request gives.
+type attempt struct {
+	wanted      rows         // what the handler writes
+	differences []difference // from what the ledger has
+	failure     string       // why the handler refuses the request, or ""
+}
+
 // rerun gives a request to its handler and compares. It returns the record of
 // the proposal that the ledger has. What two runs with different clocks do not
 // agree on is not judged.
 func (t *transaction) rerun(s *signed, path string, params []app.Param) tables.ProposalInfo {
 	signedAt := time.Unix(int64(min(s.header.CreatedAt, 1<<40)), 0) //nolint:gosec // bounded
-	differences, failure := t.attempt(s, path, params, signedAt)
-	if len(differences) > 0 || failure != "" {
+	if a := t.attempt(s, path, params, signedAt); a.failure != "" || len(a.differences) > 0 {
 		const later = 400 * 24 * time.Hour
-		again, failureAgain := t.attempt(s, path, params, signedAt.Add(later))
-		t.report.explain(t, differences, failure, fmt.Sprint(differences, failure) != fmt.Sprint(again, failureAgain))
+		t.explain(a, t.attempt(s, path, params, signedAt.Add(later)))
 	}
 	id := s.header.ProposalID
 	if id == "" {
@@ -191,42 +198,52 @@ func (t *transaction) rerun(s *signed, path string, params []app.Param) tables.P
 	return info
 }
 
-// explain makes findings of what a run gave.
-func (r *Report) explain(t *transaction, differences []difference, failure string, unpredictable bool) {
-	if unpredictable {
-		text := failure
-		if text == "" {
-			text = fmt.Sprintf("%s depends on the time or on chance", differences[0].table)
-		}
-		t.found(NotReexecuted, "", "", "cannot be re-executed: %s", text)
-		return
-	}
-	if failure != "" {
-		t.violation("the request could not have been accepted: %s", failure)
-	}
-	for _, d := range differences {
-		t.found(Violation, d.table, d.key, "%s %s", d.name(), d.text)
-	}
-}
-
-func (d difference) name() string {
-	if k := shownKey(d.key); k != "" {
-		return fmt.Sprintf("row %s of table %s", k, d.table)
-	}
-	return "table " + d.table
-}
-
-// attempt runs the handler once. A failure is why it refuses the request.
-func (t *transaction) attempt(s *signed, path string, params []app.Param, at time.Time) ([]difference, string) {
+// attempt runs the handler once.
+func (t *transaction) attempt(s *signed, path string, params []app.Param, at time.Time) attempt {
 	t.setTime(at)
 	fx := &effects{transaction: t}
 	t.node.effects = fx.forApply
 	tx, err := t.run(path, params, s.caller())
 	defer tx.Release()
 	if err != nil {
-		return nil, firstLine(err)
+		return attempt{failure: firstLine(err)}
 	}
-	return append(fx.faults, t.compare(tx.WriteSet())...), ""
+	ws := tx.WriteSet()
+	if ws == nil {
+		ws = &kv.WriteSet{}
+	}
+	return attempt{wanted: rowsOf(ws.Maps), differences: append(fx.faults, t.compare(ws)...)}
+}
+
+// explain makes findings of two runs of a request. Where they differ, time or
+// chance decide, and the ledger cannot be blamed.
+func (t *transaction) explain(a, b attempt) {
+	const unpredictable = "cannot be re-executed: %s depends on the time or on chance"
+	switch {
+	case strings.Contains(a.failure, tookTooLong):
+		t.found(NotReexecuted, "", "", "cannot be re-executed: %s", a.failure)
+	case a.failure != b.failure:
+		t.found(NotReexecuted, "", "", unpredictable, "whether it fails")
+	case a.failure != "":
+		t.violation("the request could not have been accepted: %s", a.failure)
+	}
+	for _, d := range a.differences {
+		if !bytes.Equal(a.wanted[d.row], b.wanted[d.row]) && b.failure == "" {
+			t.found(NotReexecuted, d.table, d.key, unpredictable, d.name())
+		} else {
+			t.found(Violation, d.table, d.key, "%s %s", d.name(), d.text)
+		}
+	}
+}
+
+// tookTooLong is in the text of a script that the time limit ended.
+const tookTooLong = "took too long to complete"
+
+func (d difference) name() string {
+	if k := shownKey(d.key); k != "" {
+		return fmt.Sprintf("row %s of table %s", k, d.table)
+	}
+	return "table " + d.table
 }
 
 func actionNames(body []byte) []string {

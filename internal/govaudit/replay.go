@@ -34,7 +34,8 @@ type replay struct {
 	signed     map[string]bool // roots of signatures, in hex
 	secretFrom synod.SeqNo     // where the ledger secret in use starts
 	window     bool            // the service keeps recent proposals, as those from 4.0 do
-	counted    bool            // the service keeps final votes, as those from 5.0 do
+	cose       bool            // members sign with COSE, as of 4.0
+	counted    bool            // the service keeps final votes, as some before 6.0 do not
 }
 
 func newReplay(ctx context.Context) (*replay, error) {

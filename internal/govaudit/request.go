@@ -23,8 +23,9 @@ func (t *transaction) judge() {
 	case t.created():
 		t.create()
 	case t.writes(tables.COSEHistory) != nil:
+		t.cose = true
 		t.request()
-	case t.writes(tables.GovHistory) != nil:
+	case t.writes(tables.GovHistory) != nil && !t.cose:
 		t.event(Event{What: "sent a request without COSE", Tables: t.tableNames()})
 		t.found(Legacy, tables.GovHistory, "", "a request that was signed over HTTP, which this tool does not verify")
 	case t.writes(tables.MemberAcks) != nil:

@@ -112,11 +112,7 @@ type difference struct {
 // compare says where the transaction's writes differ from what a run wrote.
 // A write that changes nothing counts on neither side.
 func (t *transaction) compare(want *kv.WriteSet) []difference {
-	var wanted rows
-	if want != nil {
-		wanted = rowsOf(want.Maps)
-	}
-	got := rowsOf(t.maps)
+	wanted, got := rowsOf(want.Maps), rowsOf(t.maps)
 	var all []difference
 	for r, v := range wanted {
 		g, written := got[r]
@@ -202,7 +198,7 @@ func sameJSON(a, b []byte) bool {
 }
 
 // sameProposal compares records of proposals. The words of a failure are each
-// engine's own. Services before 5.0 do not record the final votes.
+// engine's own. Some services before 6.0 do not record the final votes.
 func (t *transaction) sameProposal(want, got []byte) bool {
 	var w, g tables.ProposalInfo
 	if json.Unmarshal(want, &w) != nil || json.Unmarshal(got, &g) != nil {

@@ -1,0 +1,305 @@
+package govaudit
+
+import (
+	"strings"
+	"testing"
+
+	"synod"
+	"synod/internal/cose"
+	"synod/internal/kv"
+	"synod/internal/tables"
+)
+
+// A ledger that CCF wrote, through two recoveries, follows from what its
+// members signed.
+func TestLedgerOfCCF(t *testing.T) {
+	integrity, r, err := Directory(t.Context(), "../audit/testdata/ledger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if integrity.Entries != 157 || len(r.Findings) != 0 {
+		t.Errorf("%d entries, findings %+v", integrity.Entries, r.Findings)
+	}
+	if r.Proposals != 8 || r.Accepted != 6 || r.Ballots != 14 || r.Withdrawals != 1 || r.Acks != 3 || r.Recoveries != 2 {
+		t.Errorf("%+v", r)
+	}
+	var against, rejected int
+	for _, e := range r.Events {
+		if e.Vote == "against" {
+			against++
+		}
+		if e.State == tables.ProposalRejected {
+			rejected++
+		}
+	}
+	if against != 2 || rejected != 1 {
+		t.Errorf("%d votes against, %d proposals rejected", against, rejected)
+	}
+}
+
+func TestHonestService(t *testing.T) {
+	s := newService(t, defaultConstitution())
+	user := newMember(t)
+	s.pass(s.members[:2], "set_user", map[string]any{"cert": user.CertPEM, "user_data": map[string]any{"a": 1.5, "b": nil}})
+	s.pass(s.members[1:], "set_member", map[string]any{"cert": newMember(t).CertPEM, "member_data": map[string]any{"x": "<é>"}})
+	s.pass(s.members[:2], "set_js_app", map[string]any{"bundle": map[string]any{
+		"modules": []any{map[string]any{"name": "x.js", "module": "export const x = () => ({ body: 1 });"}},
+		"metadata": map[string]any{"endpoints": map[string]any{"/x": map[string]any{"get": map[string]any{
+			"js_module": "x.js", "js_function": "x", "mode": "readonly", "forwarding_required": "never",
+			"redirection_strategy": "none", "authn_policies": []any{}, "openapi": map[string]any{},
+		}}}},
+	}})
+	open := s.propose(s.members[0], proposalOf("remove_user", map[string]any{"user_id": strings.Repeat("ab", 32)}), nil)
+	s.vote(s.members[1], open, no, nil)
+	s.vote(s.members[2], open, "export function vote() { throw new Error('x') }", nil)
+	s.send(s.members[0], s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgWithdrawal, ProposalID: open}, ""), nil)
+	// An action that drops every open proposal.
+	s.propose(s.members[0], proposalOf("remove_user", map[string]any{"user_id": strings.Repeat("cd", 32)}), nil)
+	s.pass(s.members[:2], "set_constitution", map[string]any{"constitution": defaultConstitution() + "\n// changed"})
+	// What applications write is none of governance's business.
+	s.tx(func(tx *kv.Tx) { tx.Put("public:records", []byte("a"), []byte("b")) })
+	s.sign()
+	r := s.replay()
+	if len(r.Findings) != 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+	if r.Accepted != 5 || r.Withdrawals != 1 || r.Acks != 3 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Whatever the operator of a service writes without its members is found.
+func TestFrauds(t *testing.T) {
+	user := newMember(t)
+	setUser := proposalOf("set_user", map[string]any{"cert": user.CertPEM})
+	userID := []byte(user.id)
+	tests := []struct {
+		name  string
+		plant func(s *service)
+		table string
+		text  string
+	}{
+		{"a table written by nobody", func(s *service) {
+			s.tx(func(tx *kv.Tx) { tx.Put(tables.UserCerts, userID, []byte(user.CertPEM)) })
+		}, tables.UserCerts, "by nobody"},
+		{"a constitution written by nobody", func(s *service) {
+			s.tx(func(tx *kv.Tx) { s.put(tx, tables.Constitution, "", "export function apply() {}") })
+		}, tables.Constitution, "by nobody"},
+		{"a table of one's own", func(s *service) {
+			s.tx(func(tx *kv.Tx) { tx.Put("public:ccf.gov.mine", []byte("a"), []byte("b")) })
+		}, "public:ccf.gov.mine", "by nobody"},
+		{"an internal table written by nobody", func(s *service) {
+			s.tx(func(tx *kv.Tx) { s.put(tx, tables.Shares, "", tables.RecoveryShares{}) })
+		}, tables.Shares, "by nobody"},
+		{"a member made active", func(s *service) {
+			m := newMember(t)
+			s.tx(func(tx *kv.Tx) {
+				tx.Put(tables.MemberCerts, []byte(m.id), []byte(m.CertPEM))
+				s.put(tx, tables.Members, string(m.id), tables.MemberInfo{Status: tables.MemberActive})
+			})
+		}, tables.MemberCerts, "by nobody"},
+		{"a node trusted by nobody", func(s *service) {
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Nodes, strings.Repeat("ab", 32), tables.NodeInfo{Status: tables.NodeTrusted})
+			})
+		}, tables.Nodes, "by nobody"},
+		{"JWT keys of an issuer that nodes may not refresh", func(s *service) {
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.JWTSigningKeys, "kid", []tables.JWTKey{{Issuer: "https://a.b", PublicKey: []byte{1}}})
+			})
+		}, tables.JWTSigningKeys, "by nobody"},
+		{"a ballot that was not signed", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, no, func(tx *kv.Tx) {
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.Ballots[s.members[0].id] = yes })
+			})
+		}, tables.ProposalsInfo, "not the one that the member signed"},
+		{"another member's ballot beside one's own", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, no, func(tx *kv.Tx) {
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.Ballots[s.members[1].id] = yes })
+			})
+		}, tables.ProposalsInfo, "not what the replay gives"},
+		{"accepted without enough votes", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, yes, func(tx *kv.Tx) {
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) {
+					p.State, p.FinalVotes = tables.ProposalAccepted, map[synod.MemberID]bool{s.members[0].id: true}
+				})
+				tx.Put(tables.UserCerts, userID, []byte(user.CertPEM))
+			})
+		}, tables.UserCerts, "changed by nobody"},
+		{"the vote of an inactive member", func(s *service) {
+			inactive := newMember(t)
+			s.pass(s.members[:2], "set_member", map[string]any{"cert": inactive.CertPEM})
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(inactive, id, yes, nil)
+		}, tables.COSEHistory, "a member who was not active"},
+		{"a vote of nobody", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(newMember(t), id, yes, nil)
+		}, tables.COSEHistory, "no member"},
+		{"a ballot that was there already", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, no, nil)
+			raw := s.ballot(s.members[0], id, no)
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.COSEHistory, string(s.members[0].id), tables.Bytes(raw))
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.State = tables.ProposalAccepted })
+			})
+		}, tables.ProposalsInfo, "changed by nobody"},
+		{"a request without COSE", func(s *service) {
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.GovHistory, string(s.members[0].id), tables.SignedReq{MD: []byte("1")})
+				tx.Put(tables.UserCerts, userID, []byte(user.CertPEM))
+			})
+		}, tables.UserCerts, "by nobody"},
+		{"writes beside a request, to private tables", func(s *service) {
+			s.send(s.members[0], s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser), func(tx *kv.Tx) {
+				tx.Put("private", []byte("a"), []byte("b"))
+			})
+		}, "", "private tables"},
+		{"writes beside a request, to an application's table", func(s *service) {
+			s.send(s.members[0], s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser), func(tx *kv.Tx) {
+				tx.Put("public:records", []byte("a"), []byte("b"))
+			})
+		}, "public:records", "by nobody"},
+		{"apply's writes altered", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, yes, nil)
+			s.vote(s.members[1], id, yes, func(tx *kv.Tx) { tx.Put(tables.UserCerts, userID, []byte(newMember(t).CertPEM)) })
+		}, tables.UserCerts, "not what the replay gives"},
+		{"apply's writes extended", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, yes, nil)
+			s.vote(s.members[1], id, yes, func(tx *kv.Tx) { tx.Put(tables.UserCerts, []byte("another"), []byte("cert")) })
+		}, tables.UserCerts, "changed by nobody"},
+		{"apply's writes left out", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, yes, nil)
+			tx, _ := s.handle(s.members[1], s.ballot(s.members[1], id, yes))
+			defer tx.Release()
+			s.tx(func(other *kv.Tx) {
+				for _, m := range tx.WriteSet().Maps {
+					for _, w := range m.Writes {
+						if m.Name != tables.UserCerts {
+							other.Put(m.Name, w.Key, w.Value)
+						}
+					}
+				}
+			})
+		}, tables.UserCerts, "is missing"},
+		{"a replayed proposal", func(s *service) {
+			raw := s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser)
+			s.send(s.members[0], raw, nil)
+			s.sign()
+			// As if the window had forgotten it.
+			tx, recent := s.store.Begin(), ""
+			tx.ForEach(tables.COSERecentProposals, func(k, _ []byte) bool { recent = string(k); return true })
+			tx.Release()
+			s.tx(func(tx *kv.Tx) { tx.Delete(tables.COSERecentProposals, []byte(recent)) })
+			s.send(s.members[0], raw, nil)
+		}, tables.COSERecentProposals, "by nobody"},
+		{"a proposal of another body", func(s *service) {
+			s.send(s.members[0], s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser), func(tx *kv.Tx) {
+				for _, m := range tx.WriteSet().Maps {
+					if m.Name == tables.Proposals {
+						tx.Put(tables.Proposals, m.Writes[0].Key, []byte(`{"actions":[]}`))
+						return
+					}
+				}
+			})
+		}, tables.Proposals, "not the one that its proposer signed"},
+		{"an acknowledgement of another digest", func(s *service) {
+			digest := strings.Repeat("ab", 32)
+			s.tx(func(tx *kv.Tx) { s.putAck(tx, s.members[0], digest, digest) })
+		}, tables.MemberAcks, "another state digest"},
+		{"a digest that nobody signed", func(s *service) {
+			s.tx(func(tx *kv.Tx) {
+				ack, _, err := tables.GetJSON[tables.MemberAck](tx, tables.MemberAcks, []byte(s.members[0].id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ack.StateDigest = strings.Repeat("cd", 32)
+				s.put(tx, tables.MemberAcks, string(s.members[0].id), ack)
+			})
+		}, tables.MemberAcks, "no root"},
+		{"a request kept for another member", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.vote(s.members[0], id, yes, func(tx *kv.Tx) { moveHistory(tx, s.members[0], s.members[1]) })
+		}, tables.COSEHistory, "not by the member it is kept for"},
+		{"a signature that does not verify", func(s *service) {
+			raw := s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser)
+			raw[len(raw)-1] ^= 1
+			s.send(s.members[0], raw, nil)
+		}, tables.COSEHistory, "does not verify"},
+		{"a withdrawal by another member", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			raw := s.request(s.members[1], cose.GovHeader{MsgType: cose.MsgWithdrawal, ProposalID: id}, "")
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.COSEHistory, string(s.members[1].id), tables.Bytes(raw))
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.State = tables.ProposalWithdrawn })
+			})
+		}, "", "could not have been accepted"},
+		{"a proposal dropped by nobody", func(s *service) {
+			id := s.propose(s.members[0], setUser, nil)
+			s.tx(func(tx *kv.Tx) {
+				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.State = tables.ProposalDropped })
+			})
+		}, tables.ProposalsInfo, "by nobody"},
+		{"a recovery that is open at once", func(s *service) {
+			other := newService(t, defaultConstitution())
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceOpening})
+			})
+			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+		}, tables.Service, "not Recovering"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, defaultConstitution())
+			test.plant(s)
+			s.sign()
+			r := s.replay()
+			for _, f := range r.Findings {
+				if f.Kind == Violation && f.Table == test.table && strings.Contains(f.Text, test.text) {
+					return
+				}
+			}
+			t.Errorf("findings %+v, want one of table %q with %q", r.Findings, test.table, test.text)
+		})
+	}
+}
+
+// A constitution that asks the clock is not called a fraud.
+func TestUnpredictableConstitution(t *testing.T) {
+	s := newService(t, strings.Replace(defaultConstitution(), "export function apply(", `
+export function apply(proposal, proposalId) {
+  ccf.kv["public:ccf.gov.when"].set(ccf.strToBuf("now"), ccf.strToBuf(String(Date.now())));
+  return applyActions(proposal, proposalId);
+}
+function applyActions(`, 1))
+	r := s.replay()
+	if r.Count(NotReexecuted) != 1 || r.Count(Violation) != 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
+// changeProposal changes a recorded proposal.
+func (s *service) changeProposal(tx *kv.Tx, id string, change func(p *tables.ProposalInfo)) {
+	s.t.Helper()
+	p, ok, err := tables.GetJSON[tables.ProposalInfo](tx, tables.ProposalsInfo, []byte(id))
+	if !ok || err != nil {
+		s.t.Fatalf("proposal %s: %v", id, err)
+	}
+	change(&p)
+	s.put(tx, tables.ProposalsInfo, id, p)
+}
+
+// moveHistory keeps a member's request under another's name.
+func moveHistory(tx *kv.Tx, from, to *member) {
+	value, _ := tx.Get(tables.COSEHistory, []byte(from.id))
+	tx.Put(tables.COSEHistory, []byte(to.id), value)
+	tx.Delete(tables.COSEHistory, []byte(from.id))
+}
