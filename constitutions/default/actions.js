@@ -706,5 +706,18 @@ const actions = new Map(
         row.drop("nodes.snp.tcb_versions", args.cpuid);
       },
     },
+
+    // No node here runs in an enclave of SGX, so none can be let in; what an
+    // older service let in can be removed.
+    add_node_code: {
+      check() {
+        throw new Error("code that runs in enclaves of SGX cannot join this service: there is no support for them");
+      },
+      run() {},
+    },
+    remove_node_code: {
+      check: wants({ code_id: kind.string }),
+      run: (args) => row.drop("nodes.code_ids", args.code_id),
+    },
   }),
 );

@@ -263,7 +263,7 @@ func TestRefusedActions(t *testing.T) {
 		"key without parts":      {"set_jwt_public_signing_keys", args{"issuer": "https://i", "jwks": args{"keys": []any{args{"kid": "k", "kty": "RSA"}}}}, "jwks.keys[0] must contain either x5c, or n/e for RSA key type, or x/y/crv for EC key type"},
 		"other policy":           {"add_snp_host_data", args{"host_data": id, "security_policy": "x"}, "The hash of raw policy"},
 		"upper-case CPUID":       {"remove_snp_minimum_tcb_version", args{"cpuid": "00A00F11"}, "cpuid must be lower-case hexadecimal"},
-		"no SGX":                 {"add_node_code", args{"code_id": id}, "add_node_code: no such action"},
+		"no SGX":                 {"add_node_code", args{"code_id": id}, "code that runs in enclaves of SGX cannot join this service"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.propose(m, action(t, tc.name, tc.args))

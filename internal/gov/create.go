@@ -7,7 +7,6 @@ import (
 
 	"synod"
 	"synod/app"
-	"synod/internal/js"
 	"synod/internal/tables"
 )
 
@@ -65,7 +64,7 @@ func (g *gov) proposalID(tx app.Tx, signature [32]byte) (string, error) {
 
 // validate asks the constitution whether it could carry the proposal out.
 func (g *gov) validate(c *app.Context, constitution script, body string) error {
-	value, failure, err := g.call(c, constitution, "validate", js.GovReadOnly, nil, body)
+	value, failure, err := g.call(c, run{script: constitution, function: "validate", args: []any{body}})
 	if err != nil {
 		return internal("Failed to execute validation: %s", err)
 	}

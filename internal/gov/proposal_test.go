@@ -3,6 +3,7 @@ package gov_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -413,5 +414,46 @@ func BenchmarkPropose(b *testing.B) {
 		if a := s.send(req); a.Status != 200 {
 			b.Fatal(a)
 		}
+	}
+}
+
+// TestLoopingBallots has most members vote with ballots that never end: what
+// counting them costs is bounded however many there are, and the ballots of
+// the others still count.
+func TestLoopingBallots(t *testing.T) {
+	start := time.Now()
+	clock := func() time.Time { return start.Add(50 * time.Since(start)) }
+	s := newServiceAt(t, plain, clock)
+	m := s.addMembers(7)
+	body := parts(t, map[string]string{"resolve": `yes > 1 ? "Accepted" : "Open"`})
+	id, _ := s.propose(m[0], body).value(t, "proposalId").(string)
+	slices.SortFunc(m, func(a, b *member) int { return strings.Compare(a.id, b.id) })
+
+	loops := "export function vote() { for (;;) { try { for (;;); } catch (e) {} } }"
+	const most = 3 * 5 * time.Second
+	for i, who := range m[:5] {
+		before := clock()
+		if a := s.vote(who, id, loops); a.Status != 200 || a.value(t, "proposalState") != "Open" {
+			t.Fatal(a)
+		}
+		// On a busy machine a second of the clock is soon over.
+		if took := clock().Sub(before); took > 2*most {
+			t.Errorf("%d ballots took %v", i+1, took)
+		}
+	}
+	s.vote(m[5], id, yes)
+	a := s.vote(m[6], id, yes)
+	if a.value(t, "proposalState") != "Accepted" {
+		t.Fatal(a)
+	}
+	failures, _ := a.value(t, "voteFailures").(map[string]any)
+	for _, who := range m[:5] {
+		f, _ := failures[who.id].(map[string]any)
+		if f["reason"] != "Operation took too long to complete." {
+			t.Errorf("failure %v", f)
+		}
+	}
+	if len(failures) != 5 {
+		t.Errorf("failures %v", failures)
 	}
 }

@@ -3,6 +3,7 @@ package gov
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"synod"
 	"synod/app"
@@ -52,7 +53,10 @@ func (g *gov) resolve(c *app.Context, p *proposal, constitution script, fresh sy
 	if state != tables.ProposalAccepted {
 		return nil
 	}
-	_, failure, err := g.call(c, constitution, "apply", js.GovReadWrite, g.effects(c.Tx()), string(p.body), p.id)
+	_, failure, err := g.call(c, run{
+		script: constitution, function: "apply", args: []any{string(p.body), p.id},
+		access: js.GovReadWrite, effects: g.effects(c.Tx()),
+	})
 	if err != nil {
 		return internal("Failed to apply(): %s", err)
 	}
@@ -62,15 +66,33 @@ func (g *gov) resolve(c *app.Context, p *proposal, constitution script, fresh sy
 	return nil
 }
 
+// ballotTimesMax is how many times the limit of one run all the ballots on a
+// proposal may take together, each time that they are counted.
+const ballotTimesMax = 3
+
 // count runs the ballots in the order of their members. A ballot that throws
 // is no vote. One that is no module with a vote is refused, so that its member
 // can send another, but only when it comes in: an earlier ballot that no longer
 // loads must not keep every other one out.
+//
+// Every ballot runs again for each that comes in, so one that loops costs its
+// time each time. What all of them may take is bounded, and each gets an equal
+// part of what those before it have left, and a moment in any case: ballots
+// that loop cannot make the others fail.
 func (g *gov) count(c *app.Context, p *proposal, fresh synod.MemberID) ([]vote, map[synod.MemberID]tables.Failure, error) {
 	votes, failures := []vote{}, map[synod.MemberID]tables.Failure{}
-	for _, member := range sortedKeys(p.info.Ballots) {
-		s := ballotScript(p.id, member, p.info.Ballots[member])
-		value, failure, err := g.call(c, s, "vote", js.GovReadOnly, nil, string(p.body), string(p.info.ProposerID))
+	limits, err := limits(c.Tx())
+	if err != nil {
+		return nil, nil, internal("Failed to execute ballots: %s", err)
+	}
+	members := sortedKeys(p.info.Ballots)
+	end := g.engine.Now().Add(ballotTimesMax * limits.Execution)
+	for i, member := range members {
+		value, failure, err := g.call(c, run{
+			script:   ballotScript(p.id, member, p.info.Ballots[member]),
+			function: "vote", args: []any{string(p.body), string(p.info.ProposerID)},
+			within: max(end.Sub(g.engine.Now())/time.Duration(len(members)-i), limits.Execution/50),
+		})
 		switch {
 		case err != nil:
 			return nil, nil, internal("Failed to execute ballot of %s: %s", member, err)
@@ -87,8 +109,9 @@ func (g *gov) count(c *app.Context, p *proposal, fresh synod.MemberID) ([]vote, 
 
 // outcome asks the constitution what the votes mean.
 func (g *gov) outcome(c *app.Context, p *proposal, constitution script, votes []vote) (tables.ProposalState, error) {
-	value, failure, err := g.call(c, constitution, "resolve", js.GovReadOnly, nil,
-		string(p.body), string(p.info.ProposerID), votes, p.id)
+	value, failure, err := g.call(c, run{
+		script: constitution, function: "resolve", args: []any{string(p.body), string(p.info.ProposerID), votes, p.id},
+	})
 	if err != nil {
 		return "", internal("Failed to resolve(): %s", err)
 	}

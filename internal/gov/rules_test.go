@@ -93,7 +93,9 @@ func TestOperators(t *testing.T) {
 			return []args{set(fresh.CertPEM, args{"encryption_pub_key": someKey, "recovery_role": "NonParticipant"})}
 		}, "Open", "Rejected"},
 		{"add a voter", func(*people) []args { return []args{set(fresh.CertPEM, args{"member_data": nil})} }, "Open", "Rejected"},
-		{"add one whose mark is false", func(*people) []args { return []args{set(fresh.CertPEM, args{"member_data": args{"is_operator": false}})} }, "Open", "Rejected"},
+		{"add one whose mark is false", func(*people) []args {
+			return []args{set(fresh.CertPEM, args{"member_data": args{"is_operator": false}})}
+		}, "Open", "Rejected"},
 		{"add a provisioner", func(*people) []args {
 			return []args{set(fresh.CertPEM, args{"member_data": args{"is_operator_provisioner": true}})}
 		}, "Open", "Rejected"},

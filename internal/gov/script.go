@@ -42,17 +42,26 @@ func ballotScript(proposal string, member synod.MemberID, source string) script 
 	}
 }
 
-// call runs one exported function in a fresh interpreter. What the script
-// throws comes back as a failure; an error is anything else that stopped it,
-// such as a text that does not compile.
-func (g *gov) call(c *app.Context, s script, function string, access js.Access, effects *js.Effects, args ...any) (json.RawMessage, *tables.Failure, error) {
+// run is one call of an exported function.
+type run struct {
+	script   script
+	function string
+	args     []any
+	access   js.Access
+	effects  *js.Effects   // with js.GovReadWrite
+	within   time.Duration // bounds the run below the service's limit; 0 for not
+}
+
+// call makes a run in a fresh interpreter. What the script throws comes back
+// as a failure; an error is anything else that stopped it.
+func (g *gov) call(c *app.Context, r run) (json.RawMessage, *tables.Failure, error) {
 	limits, err := limits(c.Tx())
 	if err != nil {
 		return nil, nil, err
 	}
 	value, err := g.engine.CallGov(c.Context(), js.GovCall{
-		Module: s.module, Source: s.source, Function: function, Args: args,
-		Access: access, Tx: c.Tx(), Effects: effects, Limits: limits,
+		Module: r.script.module, Source: r.script.source, Function: r.function, Args: r.args,
+		Access: r.access, Tx: c.Tx(), Effects: r.effects, Limits: limits, Within: r.within,
 	})
 	var thrown *js.Exception
 	if !errors.As(err, &thrown) {

@@ -86,6 +86,8 @@ type GovCall struct {
 	Tx       app.Tx
 	Effects  *Effects // required for GovReadWrite
 	Limits   Limits   // raised to the defaults
+	// Within bounds the run's time below its limit; 0 leaves the limit.
+	Within time.Duration
 }
 
 // Effects is what `apply` may cause beyond its transaction's writes. A nil

@@ -34,6 +34,9 @@ type base struct {
 	err  error
 }
 
+// Now reads the clock by which the engine limits runs.
+func (e *Engine) Now() time.Time { return e.now() }
+
 // NewEngine makes an engine. It compiles or links the WebAssembly but runs
 // nothing yet.
 func NewEngine(cfg Config) (*Engine, error) {

@@ -93,6 +93,9 @@ func (e *Engine) CallGov(ctx context.Context, c GovCall) (json.RawMessage, error
 	}
 	defer p.release(e, v)
 	run := &call{ctx: ctx, tx: c.Tx, access: c.Access, effects: c.Effects, limits: c.Limits.atLeastDefaults()}
+	if c.Within > 0 {
+		run.limits.Execution = min(run.limits.Execution, c.Within)
+	}
 	v.call = run
 	var out json.RawMessage
 	err = v.protect(func() error {
