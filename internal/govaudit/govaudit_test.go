@@ -1,6 +1,8 @@
 package govaudit
 
 import (
+	"flag"
+	"os"
 	"strings"
 	"testing"
 
@@ -286,6 +288,46 @@ function applyActions(`, 1))
 	}
 }
 
+var update = flag.Bool("update", false, "write the ledger with frauds that the scripts of package cli use")
+
+// smallConstitution keeps the ledger of the scripts small.
+const smallConstitution = `
+export function validate(input) { return { valid: true }; }
+export function resolve(proposal, proposerId, votes) {
+  return votes.filter((v) => v.vote).length > 1 ? "Accepted" : "Open";
+}
+export function apply(proposal) {
+  for (const a of JSON.parse(proposal).actions) {
+    if (a.name === "transition_service_to_open") {
+      ccf.node.transitionServiceToOpen(undefined, ccf.strToBuf(a.args.next_service_identity));
+    } else {
+      ccf.kv["public:ccf.gov.notes"].set(ccf.strToBuf("note"), ccf.strToBuf(a.args.text));
+    }
+  }
+}`
+
+// The scripts of package cli show what the command says of frauds.
+func TestLedgerOfScripts(t *testing.T) {
+	const dir = "../cli/testdata/fraud"
+	if *update {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		s := newService(t, smallConstitution)
+		s.pass(s.members[:2], "note", map[string]any{"text": "agreed"})
+		s.tx(func(tx *kv.Tx) { tx.Put("public:ccf.gov.notes", []byte("note"), []byte("not agreed")) })
+		s.sign()
+		s.write(dir)
+	}
+	_, r, err := Directory(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Count(Violation) != 1 || r.Accepted != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // changeProposal changes a recorded proposal.
 func (s *service) changeProposal(tx *kv.Tx, id string, change func(p *tables.ProposalInfo)) {
 	s.t.Helper()
@@ -302,4 +344,20 @@ func moveHistory(tx *kv.Tx, from, to *member) {
 	value, _ := tx.Get(tables.COSEHistory, []byte(from.id))
 	tx.Put(tables.COSEHistory, []byte(to.id), value)
 	tx.Delete(tables.COSEHistory, []byte(from.id))
+}
+
+func BenchmarkReplay(b *testing.B) {
+	const proposals = 500
+	s := newService(b, defaultConstitution())
+	for range proposals {
+		s.pass(s.members[:2], "remove_user", map[string]any{"user_id": strings.Repeat("ab", 32)})
+	}
+	dir := b.TempDir()
+	s.write(dir)
+	for b.Loop() {
+		if _, _, err := Directory(b.Context(), dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*proposals/b.Elapsed().Seconds(), "proposals/s")
 }

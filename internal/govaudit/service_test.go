@@ -347,6 +347,17 @@ func (s *service) pass(members []*member, action string, args any) string {
 func (s *service) replay() *Report {
 	s.t.Helper()
 	dir := s.t.TempDir()
+	s.write(dir)
+	_, r, err := Directory(s.t.Context(), dir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// write writes the ledger's files.
+func (s *service) write(dir string) {
+	s.t.Helper()
 	log, err := ledger.Open(ledger.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
@@ -357,11 +368,6 @@ func (s *service) replay() *Report {
 	if err := log.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	_, r, err := Directory(s.t.Context(), dir)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return r
 }
 
 func defaultConstitution() string { return constitutions.Default() }
