@@ -249,3 +249,12 @@ func holdsStruct(t reflect.Type) bool {
 	}
 	return t.Kind() == reflect.Struct
 }
+
+// QueryUint reads a query parameter that is an unsigned integer. The error is
+// 400 InvalidQueryParameterValue, as of a Typed endpoint.
+func QueryUint(c *Context, name string) (uint64, error) {
+	var n uint64
+	f := field{name: name, source: fromQuery}
+	err := f.set(c, reflect.ValueOf(&n).Elem())
+	return n, err
+}
