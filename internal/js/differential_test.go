@@ -82,13 +82,14 @@ func runDifferential(t testing.TB, e *Engine, source string) outcome {
 	}
 }
 
+var differentialTime = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
 // differentialEngines are one engine of each back end with one fixed clock.
 func differentialEngines(t testing.TB) [2]*Engine {
 	t.Helper()
-	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	var out [2]*Engine
 	for i, b := range backends {
-		e, err := NewEngine(Config{Backend: b, Now: func() time.Time { return at }})
+		e, err := NewEngine(Config{Backend: b, Now: func() time.Time { return differentialTime }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,6 +25,10 @@ type Engine struct {
 
 	bases [realmCount]base
 	gov   govCache
+
+	// observe, if set, sees each instance as its call left it: tests compare
+	// the memories of the two back ends.
+	observe func(*vm)
 }
 
 // base is the snapshot of a realm before any script, made when first needed.
@@ -93,6 +97,12 @@ func (e *Engine) base(kind realmKind) (*snapshot, error) {
 		v.g.Close()
 	})
 	return b.snap, b.err
+}
+
+func (e *Engine) observed(v *vm) {
+	if e.observe != nil {
+		e.observe(v)
+	}
 }
 
 // enter waits for a slot to run in; the function that it returns gives the

@@ -219,6 +219,7 @@ func (s *scriptApp) callReused(run *call, p *program, e *scriptEndpoint, marker 
 	})
 	v.call = nil
 	metrics := v.metricsLogging
+	s.eng.observed(v)
 	s.reuse.put(i, opts.MaxCachedInterpreters, s.eng.idleMax)
 	return metrics, err
 }

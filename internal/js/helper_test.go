@@ -115,15 +115,24 @@ func (l *logBuffer) logger() *slog.Logger {
 
 func newService(t testing.TB, b Backend) *service {
 	t.Helper()
-	s := &service{t: t, tx: newFakeTx(), log: &logBuffer{}}
-	eng, err := NewEngine(Config{Backend: b, Log: s.log.logger()})
-	if err != nil {
+	return newServiceOn(t, newTestEngine(t, b))
+}
+
+func newServiceOn(t testing.TB, eng *Engine) *service {
+	s := &service{t: t, tx: newFakeTx(), log: &logBuffer{}, eng: eng}
+	eng.log = s.log.logger()
+	s.app = NewApp(eng, fakeHost{}, eng.log)
+	return s
+}
+
+// exceptionOf is what a script threw, nil if nothing failed.
+func exceptionOf(t testing.TB, err error) *Exception {
+	t.Helper()
+	var x *Exception
+	if err != nil && !errors.As(err, &x) {
 		t.Fatal(err)
 	}
-	t.Cleanup(eng.Close)
-	s.eng = eng
-	s.app = NewApp(eng, fakeHost{}, s.log.logger())
-	return s
+	return x
 }
 
 // deploy does what set_js_app does: modules by name, endpoints by

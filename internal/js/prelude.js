@@ -1,9 +1,8 @@
 // The globals that every realm but the bare one has. It runs once, before
 // any application code, and keeps what it uses of the built-ins.
 (function (functions, names, kind) {
-  const { defineProperty, create, freeze, getPrototypeOf } = Object;
-  const { ownKeys } = Reflect;
-  const ArrayBufferOf = ArrayBuffer;
+  const { defineProperty, defineProperties, create, getOwnPropertyDescriptor } = Object;
+  const { apply } = Reflect;
 
   // The engine offers more than CCF's; libraries test for these.
   for (const name of ['performance', 'queueMicrotask', 'DOMException', 'WeakRef', 'FinalizationRegistry']) {
@@ -15,6 +14,25 @@
 
   const h = create(null);
   for (let i = 0; i < functions.length; i++) h[names[i]] = functions[i];
+
+  // Stacks look as in CCF, to scripts as well: lines without columns.
+  const engineStack = getOwnPropertyDescriptor(Error.prototype, 'stack');
+  const traceText = h['trace.text'];
+  const readStack = {
+    get stack() {
+      const text = apply(engineStack.get, this, []);
+      return typeof text === 'string' ? traceText(text) : text;
+    },
+  };
+  defineProperty(Error.prototype, 'stack', {
+    __proto__: null,
+    get: getOwnPropertyDescriptor(readStack, 'stack').get,
+    set: engineStack.set,
+    configurable: true,
+  });
+  // CCF's engine has neither, and both would show columns.
+  delete Error.captureStackTrace;
+  delete Error.prepareStackTrace;
 
   // fn gives a host function the name that scripts see.
   const fn = (hostName, name) => {
@@ -145,7 +163,6 @@
       configurable: true,
     };
   }
-  const { defineProperties, getOwnPropertyDescriptor } = Object;
   const request = () => defineProperties({}, descriptors);
   // A request that outlives its call, in an interpreter that is reused, must
   // not read the next one.

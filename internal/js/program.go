@@ -306,6 +306,7 @@ func (p *program) drop() {
 
 // release restores an instance and keeps it, or drops it.
 func (p *program) release(e *Engine, v *vm) {
+	e.observed(v)
 	if !p.snap.restore(v) {
 		v.g.Close()
 		return
