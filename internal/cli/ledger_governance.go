@@ -52,7 +52,7 @@ func printHistory(w io.Writer, r *govaudit.Report) {
 	}
 	fmt.Fprintf(w, "governance %d transactions: %d proposals (%d accepted), %d ballots, %d withdrawals, %d acknowledgements, %d recoveries\n",
 		r.Transactions, r.Proposals, r.Accepted, r.Ballots, r.Withdrawals, r.Acks, r.Recoveries)
-	fmt.Fprintf(w, "findings   %d violations, %d that cannot be re-executed, %d of requests without COSE\n",
+	fmt.Fprintf(w, "findings   %d violations, %d that cannot be re-executed, %d of older kinds\n",
 		r.Count(govaudit.Violation), r.Count(govaudit.NotReexecuted), r.Count(govaudit.Legacy))
 }
 

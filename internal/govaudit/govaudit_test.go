@@ -8,6 +8,7 @@ import (
 
 	"synod"
 	"synod/internal/cose"
+	"synod/internal/identity"
 	"synod/internal/kv"
 	"synod/internal/tables"
 )
@@ -67,6 +68,76 @@ func TestHonestService(t *testing.T) {
 	}
 	if r.Accepted != 5 || r.Withdrawals != 1 || r.Acks != 3 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What nodes do by themselves needs no member.
+func TestWhatNodesDo(t *testing.T) {
+	s := newService(t, defaultConstitution())
+	key, err := identity.NewKey(identity.Secp384r1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := identity.NewCSR(key, "CN=node", []string{"iPAddress:127.0.0.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := string(identity.NodeIDOf(&key.PublicKey))
+	change := func(change func(n *tables.NodeInfo)) {
+		s.tx(func(tx *kv.Tx) {
+			n, _, err := tables.GetJSON[tables.NodeInfo](tx, tables.Nodes, []byte(id))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(&n)
+			s.put(tx, tables.Nodes, id, n)
+		})
+		s.sign()
+	}
+	change(func(n *tables.NodeInfo) { n.Status, n.CertificateSigningRequest = tables.NodePending, csr })
+	s.pass(s.members[:2], "transition_node_to_trusted", map[string]any{"node_id": id, "valid_from": "20260101000000Z", "validity_period_days": 30})
+	s.pass(s.members[:2], "remove_node", map[string]any{"node_id": id})
+	change(func(n *tables.NodeInfo) { n.RetiredCommitted = true })
+	s.tx(func(tx *kv.Tx) {
+		tx.Delete(tables.Nodes, []byte(id))
+		tx.Delete(tables.NodeEndorsedCertificates, []byte(id))
+	})
+	s.tx(func(tx *kv.Tx) { s.put(tx, tables.Snapshots, "", tables.SnapshotEvidence{Version: 1}) })
+	s.sign()
+	r := s.replay()
+	if len(r.Findings) != 0 {
+		t.Errorf("findings %+v", r.Findings)
+	}
+	var did []string
+	for _, e := range r.Events {
+		if e.Member == "" {
+			did = append(did, e.What)
+		}
+	}
+	want := "created the service; joined as a pending node; noted that a node's retirement is committed; deleted a retired node"
+	if got := strings.Join(did, "; "); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Nodes may refresh the keys of an issuer where members say so.
+func TestRefreshedKeys(t *testing.T) {
+	s := newService(t, smallConstitution)
+	const issuer = "https://issuer.example"
+	s.pass(s.members[:2], "set", map[string]any{"table": tables.JWTIssuers, "key": issuer, "text": `{"auto_refresh":true}`})
+	refresh := func(of string) {
+		s.tx(func(tx *kv.Tx) {
+			s.put(tx, tables.JWTSigningKeys, "kid", []tables.JWTKey{{Issuer: of, PublicKey: []byte{1}}})
+		})
+		s.sign()
+	}
+	refresh(issuer)
+	if r := s.replay(); len(r.Findings) != 0 || r.Events[len(r.Events)-1].What != "refreshed JWT signing keys" {
+		t.Errorf("findings %+v", r.Findings)
+	}
+	refresh("https://another.example")
+	if r := s.replay(); r.Count(Violation) != 1 {
+		t.Errorf("findings %+v", r.Findings)
 	}
 }
 
@@ -249,6 +320,44 @@ func TestFrauds(t *testing.T) {
 				s.changeProposal(tx, id, func(p *tables.ProposalInfo) { p.State = tables.ProposalDropped })
 			})
 		}, tables.ProposalsInfo, "by nobody"},
+		{"a certificate that the service did not sign", func(s *service) {
+			other := newService(t, defaultConstitution())
+			key, err := identity.NewKey(identity.Secp384r1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			csr, err := identity.NewCSR(key, "CN=node", []string{"iPAddress:127.0.0.2"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := string(identity.NodeIDOf(&key.PublicKey))
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Nodes, id, tables.NodeInfo{Status: tables.NodePending, CertificateSigningRequest: csr})
+			})
+			key, s.signer.ServiceKey = s.signer.ServiceKey, other.signer.ServiceKey
+			cert := s.cert
+			s.cert = other.cert
+			p := s.propose(s.members[0], proposalOf("transition_node_to_trusted", map[string]any{"node_id": id, "valid_from": "20260101000000Z", "validity_period_days": 30}), nil)
+			s.vote(s.members[0], p, yes, nil)
+			s.vote(s.members[1], p, yes, nil)
+			s.signer.ServiceKey, s.cert = key, cert
+		}, tables.NodeEndorsedCertificates, "did not sign"},
+		{"a recovery that keeps an old node", func(s *service) {
+			other := newService(t, defaultConstitution())
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceRecovering})
+				s.put(tx, tables.Nodes, string(other.signer.NodeID), tables.NodeInfo{Status: tables.NodeTrusted})
+			})
+			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+		}, tables.Nodes, "is not retired"},
+		{"a recovery with another constitution", func(s *service) {
+			other := newService(t, defaultConstitution())
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceRecovering})
+				s.put(tx, tables.Constitution, "", "export function apply() {}")
+			})
+			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+		}, tables.Constitution, "by nobody"},
 		{"a recovery that is open at once", func(s *service) {
 			other := newService(t, defaultConstitution())
 			s.tx(func(tx *kv.Tx) {
@@ -301,7 +410,7 @@ export function apply(proposal) {
     if (a.name === "transition_service_to_open") {
       ccf.node.transitionServiceToOpen(undefined, ccf.strToBuf(a.args.next_service_identity));
     } else {
-      ccf.kv["public:ccf.gov.notes"].set(ccf.strToBuf("note"), ccf.strToBuf(a.args.text));
+      ccf.kv[a.args.table].set(ccf.strToBuf(a.args.key), ccf.strToBuf(a.args.text));
     }
   }
 }`
@@ -314,7 +423,7 @@ func TestLedgerOfScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newService(t, smallConstitution)
-		s.pass(s.members[:2], "note", map[string]any{"text": "agreed"})
+		s.pass(s.members[:2], "set", map[string]any{"table": "public:ccf.gov.notes", "key": "note", "text": "agreed"})
 		s.tx(func(tx *kv.Tx) { tx.Put("public:ccf.gov.notes", []byte("note"), []byte("not agreed")) })
 		s.sign()
 		s.write(dir)

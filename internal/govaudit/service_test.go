@@ -142,6 +142,18 @@ func (s *service) effects(tx app.Tx) *js.Effects {
 		TriggerLedgerChunk:           func() error { return nil },
 		TriggerSnapshot:              func() error { return nil },
 		TriggerRecoverySharesRefresh: shares,
+		LatestLedgerSecretSeqno:      func() (synod.SeqNo, error) { return 1, nil },
+		GenerateEndorsedCertificate: func(csr, from string, days int) (string, error) {
+			start, err := identity.ParseTime(from)
+			if err != nil {
+				return "", err
+			}
+			cert, err := identity.ParseCertPEM([]byte(s.cert))
+			if err != nil {
+				return "", err
+			}
+			return identity.Endorse(csr, s.signer.ServiceKey, cert, start, days)
+		},
 		TransitionServiceToOpen: func(_, _ []byte) error {
 			info, _, err := tables.GetJSON[tables.ServiceInfo](tx, tables.Service, tables.UnitKey())
 			if err != nil {
