@@ -10,6 +10,11 @@ import (
 // api answers with an OpenAPI 3.0 document of every endpoint that is not
 // hidden (CCF: src/endpoints/endpoint_registry.cpp).
 func (s *Server) api(c *app.Context, m *mount) error {
+	if m.Documented != nil {
+		if answered, err := m.Documented(c); answered || err != nil {
+			return err
+		}
+	}
 	endpoints := append([]*app.Endpoint(nil), m.App.Endpoints()...)
 	if m.App.HasCommonEndpoints() {
 		endpoints = append(endpoints, s.common(m)...)

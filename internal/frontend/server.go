@@ -49,6 +49,10 @@ type Mount struct {
 	Open   func() bool
 	// Audit logs every request of this application: what it serves is public.
 	Audit bool
+	// Documented may answer a request for the OpenAPI document with one of the
+	// application's own; false leaves it to the one that is generated. nil
+	// never does.
+	Documented func(c *app.Context) (bool, error)
 }
 
 // Server is the front end of a node; it serves httpd's requests.

@@ -227,6 +227,10 @@ func (n *Node) buildFrontend() error {
 			accepted[name] = append(accepted[name], re)
 		}
 	}
+	documented, err := gov.Documented()
+	if err != nil {
+		return err
+	}
 	start := &n.cfg.Command.Start
 	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject}
 	front, err := frontend.New(frontend.Config{
@@ -234,7 +238,7 @@ func (n *Node) buildFrontend() error {
 		Receipt: n.host.Receipt, Node: n.host, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
 		Mounts: []frontend.Mount{
 			{Prefix: "/app", App: application, Open: n.appOpen.Load},
-			{Prefix: "/gov", App: government, Open: n.govOpen.Load, Audit: true},
+			{Prefix: "/gov", App: government, Open: n.govOpen.Load, Audit: true, Documented: documented},
 			{Prefix: "/node", App: n.api(), Open: always},
 		},
 	})
