@@ -5,7 +5,8 @@
 // verify.
 //
 // What it is not: it opens no private domain, needs no key, changes no file,
-// and does not judge governance (whether votes sufficed).
+// and does not judge governance (whether votes sufficed): package govaudit
+// does.
 //
 // What is checked (CCF: python/src/ccf/ledger.py):
 //
