@@ -10,6 +10,6 @@
 // several times for one request and must not keep state outside the
 // transaction. A [Context] belongs to the goroutine that runs the handler.
 //
-// Reading order: app.go, endpoint.go, policy.go, context.go, request.go,
-// tx.go, typed.go.
+// Reading order: app.go, endpoint.go, typed_endpoint.go, policy.go, context.go,
+// request.go, node.go, tx.go, typed.go, single.go, schema.go.
 package app
