@@ -122,7 +122,7 @@ func (in *input) read(c *Context, v any) error {
 		if len(body) == 0 {
 			body = []byte("{}")
 		}
-		if err := required(in.body, body); err != nil {
+		if err := required(in.body, body, nestingMax); err != nil {
 			return err
 		}
 	}
@@ -198,9 +198,16 @@ func parseInto(v reflect.Value, text string) error {
 	return nil
 }
 
+// nestingMax is how deep a body may nest lists and objects of a type that
+// holds itself: each level is read again.
+const nestingMax = 32
+
 // required checks that the fields of a struct, and of structs in it, are there
 // in JSON that has already been decoded into it.
-func required(t reflect.Type, text json.RawMessage) error {
+func required(t reflect.Type, text json.RawMessage, levels int) error {
+	if levels == 0 {
+		return synod.Errorf(400, synod.CodeInvalidInput, "The request body is nested more than %d deep.", nestingMax)
+	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -217,7 +224,7 @@ func required(t reflect.Type, text json.RawMessage) error {
 			return nil //nolint:nilerr // decoded before
 		}
 		for _, e := range elements {
-			if err := required(t.Elem(), e); err != nil {
+			if err := required(t.Elem(), e, levels-1); err != nil {
 				return err
 			}
 		}
@@ -233,7 +240,7 @@ func required(t reflect.Type, text json.RawMessage) error {
 			case !ok && !f.optional:
 				return synod.Errorf(400, synod.CodeInvalidInput, "Missing required field '%s' in the request body.", f.name)
 			case ok && holdsStruct(f.typ):
-				if err := required(f.typ, raw); err != nil {
+				if err := required(f.typ, raw, levels-1); err != nil {
 					return err
 				}
 			}

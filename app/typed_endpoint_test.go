@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +17,10 @@ import (
 type line struct {
 	Item  string `json:"item"`
 	Price *int64 `json:"price"`
+}
+
+type chain struct {
+	Next *chain `json:"next"`
 }
 
 type purchase struct {
@@ -50,6 +55,7 @@ func shop() *app.App {
 		c.Bytes("text/css", []byte("p{}"))
 		return line{}, nil
 	})
+	app.Typed(a, "POST", "/chain", func(*app.Context, chain) (bool, error) { return true, nil })
 	app.Typed(a, "POST", "/list", func(_ *app.Context, in []line) (int, error) { return len(in), nil })
 	return a
 }
@@ -77,6 +83,11 @@ func TestTyped(t *testing.T) {
 	client.Get("/own").Expect(200).ExpectBody("p{}").ExpectHeader("content-type", "text/css")
 	client.Post("/list", `[{"item":"x"}]`).Expect(200).ExpectBody("1")
 	client.Post("/list", `[{}]`).ExpectError(400, "InvalidInput")
+	nested := func(levels int) string {
+		return strings.Repeat(`{"next":`, levels) + "null" + strings.Repeat("}", levels)
+	}
+	client.Post("/chain", nested(20)).Expect(200)
+	client.Post("/chain", nested(40)).ExpectError(400, "InvalidInput")
 }
 
 func TestTypedRefusesInputsThatCannotBe(t *testing.T) {
@@ -146,4 +157,20 @@ func TestSingles(t *testing.T) {
 	if set.Len(tx) != 0 || len(tx["v"]) != 0 {
 		t.Error("Clear left something")
 	}
+}
+
+// FuzzTyped: whatever the request, a typed endpoint answers or refuses it with
+// a status of 4xx.
+func FuzzTyped(f *testing.F) {
+	f.Add("/a", "limit=1&dry=true", []byte(`{"lines":[{"item":"x"}]}`))
+	f.Add("/%zz", "limit=%", []byte(`{"lines":null}`))
+	e := shop().Endpoints()[0]
+	f.Fuzz(func(t *testing.T, shop, query string, body []byte) {
+		req := &app.Request{Method: "POST", Query: query, Body: body}
+		err := e.Handler(app.NewContext(t.Context(), req, mapTx{}, e, []app.Param{{Name: "shop", Value: shop}}))
+		var refused *synod.Error
+		if err != nil && (!errors.As(err, &refused) || refused.Status < 400 || refused.Status > 499) {
+			t.Errorf("%v", err)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"synod/app"
 	"synod/internal/cose"
 	"synod/internal/httpd"
+	"synod/internal/identity"
 )
 
 // Client makes requests as one caller, over one session. The With methods
@@ -30,6 +31,18 @@ func (s *Service) As(name string) *Client {
 
 // Anybody is a client without a certificate.
 func (s *Service) Anybody() *Client { return &Client{s: s, session: &httpd.Session{ID: 1}} }
+
+// Stranger is a client with a certificate that the service does not know, of
+// a year from now.
+func (s *Service) Stranger() *Client {
+	s.t.Helper()
+	who, err := identity.NewUser("stranger", identity.Secp256r1, s.Now())
+	if err != nil {
+		s.t.Fatalf("apptest: %s", err)
+	}
+	p := &identityOf{id: string(identity.UserIDOf(who.CertDER)), key: who.Key, cert: who.CertDER}
+	return &Client{s: s, who: p, session: &httpd.Session{ID: 1, ClientCert: p.cert}}
+}
 
 func (c *Client) clone() *Client {
 	d := *c
@@ -72,6 +85,16 @@ func (c *Client) Signed(msgType string, headers app.COSEHeaders) *Client {
 	d.signed = &cose.UserHeader{TypeLabel: headers.MsgType, MsgType: msgType, CreatedLabel: headers.CreatedAt}
 	if msgType == "" {
 		d.signed.TypeLabel = ""
+	}
+	return d
+}
+
+// WithCertificate makes a Signed client present its certificate too.
+func (c *Client) WithCertificate() *Client {
+	d := c.clone()
+	d.session = &httpd.Session{ID: 1}
+	if c.who != nil {
+		d.session.ClientCert = c.who.cert
 	}
 	return d
 }

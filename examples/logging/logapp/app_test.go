@@ -339,6 +339,11 @@ func TestMultiAuth(t *testing.T) {
 		{alice.Signed("", app.COSEHeaders{}), "User COSE Sign1\nThe caller is identified by a COSE Sign1 signed by kid: " + svc.ID("alice") +
 			"\nThe caller is identified by a COSE Sign1 with content of size: 3"},
 		{svc.Anybody(), "Unauthenticated"},
+		{svc.Stranger(), "Any TLS cert\nThe caller's cert is:\n-----BEGIN"},
+		{
+			alice.Signed("", app.COSEHeaders{}).WithCertificate().WithToken(issuer, nil),
+			"Conjoined auth policy: jwt+user_cert+user_cose_sign1\n\njwt:\nJWT\n",
+		},
 	} {
 		if got := tt.client.Post("/multi_auth", "abc").Expect(200).Body(); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("want %q…, got %q", tt.want, got)
