@@ -48,10 +48,18 @@ func actionCases(t testing.TB) map[string]actionCase {
 	trusted := map[string]string{"nodes.info " + id: `{"status":"Trusted","certificate_signing_request":"csr"}`}
 	pending := map[string]string{"nodes.info " + id: `{"status":"Pending","certificate_signing_request":"csr"}`}
 	jwk := args{"kid": "k", "kty": "RSA", "x5c": []string{base64.StdEncoding.EncodeToString(someone.CertDER)}}
-	badJWKS := []any{1, "x", args{"keys": 1}, args{"keys": []any{args{"kid": 1, "kty": "RSA"}}}, args{"keys": []any{args{"kid": "k"}}},
-		args{"keys": []any{args{"kid": "k", "kty": "RSA"}}}, args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{}}}},
-		args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{1}}}}, args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{"AA=="}}}},
-		args{"keys": []any{args{"kid": "k", "kty": "RSA", "n": 1, "e": "a"}}}, args{"keys": []any{args{"kid": "k", "kty": "EC", "x": "a", "y": "a"}}}}
+	badJWKS := []any{
+		1, "x",
+		args{"keys": 1},
+		args{"keys": []any{args{"kid": 1, "kty": "RSA"}}},
+		args{"keys": []any{args{"kid": "k"}}},
+		args{"keys": []any{args{"kid": "k", "kty": "RSA"}}},
+		args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{}}}},
+		args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{1}}}},
+		args{"keys": []any{args{"kid": "k", "kty": "RSA", "x5c": []any{"AA=="}}}},
+		args{"keys": []any{args{"kid": "k", "kty": "RSA", "n": 1, "e": "a"}}},
+		args{"keys": []any{args{"kid": "k", "kty": "EC", "x": "a", "y": "a"}}},
+	}
 	operation := args{"js_module": "a", "js_function": "f", "mode": "readonly", "forwarding_required": "never", "authn_policies": []any{"jwt"}}
 	bundle := func(field string, v any) args {
 		o := maps.Clone(operation)
@@ -82,7 +90,8 @@ func actionCases(t testing.TB) map[string]actionCase {
 		"assert_service_identity":    {before: map[string]string{"service.info ": `{"status":"Open","cert":` + quote(someone.CertPEM) + `}`}, good: args{"service_identity": someone.CertPEM}, bad: map[string][]any{"service_identity": append([]any{newMember(t).CertPEM}, badCert...)}, omit: []string{"service_identity"}},
 		"set_recovery_threshold":     {good: args{"recovery_threshold": 2}, bad: map[string][]any{"recovery_threshold": {nil, 0, -1, 255, 1.5, "2", true, args{}}}, omit: []string{"recovery_threshold"}},
 		"set_service_configuration": {good: args{"recovery_threshold": 2, "recent_cose_proposals_window_size": 10}, bad: map[string][]any{
-			"recovery_threshold": {0, 255, 1.5, "2", true}, "recent_cose_proposals_window_size": {0, 10001, 1.5, "2", true}, "reconfiguration_type": {1, true}, "maximum_node_certificate_validity_days": {1}, "consensus": {"CFT"}}},
+			"recovery_threshold": {0, 255, 1.5, "2", true}, "recent_cose_proposals_window_size": {0, 10001, 1.5, "2", true}, "reconfiguration_type": {1, true}, "maximum_node_certificate_validity_days": {1}, "consensus": {"CFT"},
+		}},
 		"set_service_certificate_validity": {good: args{"valid_from": from, "validity_period_days": 3}, bad: validity, omit: []string{"valid_from"}},
 		"trigger_ledger_rekey":             {none: true},
 		"trigger_recovery_shares_refresh":  {none: true},
@@ -94,11 +103,20 @@ func actionCases(t testing.TB) map[string]actionCase {
 		"set_user":                         {good: args{"cert": someone.CertPEM, "user_data": args{"a": 1}}, bad: map[string][]any{"cert": badCert, "user_data": badData}, omit: []string{"cert"}},
 		"remove_user":                      {good: args{"user_id": id}, bad: map[string][]any{"user_id": badID}, omit: []string{"user_id"}},
 		"set_user_data":                    {good: args{"user_id": id, "user_data": args{"a": 1}}, bad: map[string][]any{"user_id": badID, "user_data": badData}, omit: []string{"user_id"}},
-		"set_js_app": {good: args{"bundle": bundle("", nil), "disable_bytecode_cache": true}, bad: map[string][]any{"disable_bytecode_cache": {1, "x", args{}}, "bundle": {1, "x", true,
-			args{}, args{"modules": []any{}}, args{"modules": 1, "metadata": args{"endpoints": args{}}}, args{"modules": []any{1}, "metadata": args{"endpoints": args{}}},
-			args{"modules": []any{args{"name": 1, "module": ""}}, "metadata": args{"endpoints": args{}}}, args{"modules": []any{args{"name": "a"}}, "metadata": args{"endpoints": args{}}},
-			args{"modules": []any{}, "metadata": 1}, args{"modules": []any{}, "metadata": args{"endpoints": 1}}, args{"modules": []any{}, "metadata": args{"endpoints": args{"/x": 1}}}, args{"modules": []any{}, "metadata": args{"endpoints": args{"/x": args{"get": 1}}}},
-			bundle("js_module", "b"), bundle("js_module", 1), bundle("js_function", nil), bundle("mode", "fast"), bundle("mode", nil), bundle("forwarding_required", "maybe"), bundle("redirection_strategy", "away"), bundle("openapi", "x"), bundle("openapi_hidden", 1), bundle("authn_policies", nil), bundle("authn_policies", "jwt"), bundle("authn_policies", []any{1}), bundle("authn_policies", []any{args{"all_of": "jwt"}}), bundle("authn_policies", []any{args{"all_of": []any{1}}}), bundle("authn_policies", []any{args{}})}}, omit: []string{"bundle"}},
+		"set_js_app": {good: args{"bundle": bundle("", nil), "disable_bytecode_cache": true}, bad: map[string][]any{"disable_bytecode_cache": {1, "x", args{}}, "bundle": {
+			1, "x", true,
+			args{},
+			args{"modules": []any{}},
+			args{"modules": 1, "metadata": args{"endpoints": args{}}},
+			args{"modules": []any{1}, "metadata": args{"endpoints": args{}}},
+			args{"modules": []any{args{"name": 1, "module": ""}}, "metadata": args{"endpoints": args{}}},
+			args{"modules": []any{args{"name": "a"}}, "metadata": args{"endpoints": args{}}},
+			args{"modules": []any{}, "metadata": 1},
+			args{"modules": []any{}, "metadata": args{"endpoints": 1}},
+			args{"modules": []any{}, "metadata": args{"endpoints": args{"/x": 1}}},
+			args{"modules": []any{}, "metadata": args{"endpoints": args{"/x": args{"get": 1}}}},
+			bundle("js_module", "b"), bundle("js_module", 1), bundle("js_function", nil), bundle("mode", "fast"), bundle("mode", nil), bundle("forwarding_required", "maybe"), bundle("redirection_strategy", "away"), bundle("openapi", "x"), bundle("openapi_hidden", 1), bundle("authn_policies", nil), bundle("authn_policies", "jwt"), bundle("authn_policies", []any{1}), bundle("authn_policies", []any{args{"all_of": "jwt"}}), bundle("authn_policies", []any{args{"all_of": []any{1}}}), bundle("authn_policies", []any{args{}}),
+		}}, omit: []string{"bundle"}},
 		"remove_js_app":                      {},
 		"refresh_js_app_bytecode_cache":      {},
 		"set_js_runtime_options":             {good: args{"max_heap_bytes": 1, "max_stack_bytes": 2, "max_execution_time_ms": 3, "log_exception_details": true, "return_exception_details": false, "max_cached_interpreters": 4}, bad: map[string][]any{"max_heap_bytes": {nil, "1", 1.5}, "max_stack_bytes": {nil, "1", 1.5}, "max_execution_time_ms": {nil, "1", 1.5}, "log_exception_details": {1, "x"}, "return_exception_details": {1, "x"}, "max_cached_interpreters": {"1", 1.5}}, omit: []string{"max_heap_bytes", "max_stack_bytes", "max_execution_time_ms"}},
@@ -170,6 +188,7 @@ func (s *service) prepare(before map[string]string) {
 // TestArguments gives every action what it takes, and then each argument with
 // every kind of wrong value.
 func TestArguments(t *testing.T) {
+	t.Parallel()
 	for name, tc := range actionCases(t) {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, constitutions.Default())

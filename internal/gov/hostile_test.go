@@ -2,6 +2,7 @@ package gov_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,7 @@ var async = []string{"returns a promise", "returns an object"}
 // TestHostileBallots has a member's ballot misbehave: it counts as a failure
 // or as a vote against, never as one for, and the proposal goes on.
 func TestHostileBallots(t *testing.T) {
+	t.Parallel()
 	s := newServiceAt(t, plain, soon())
 	m := s.addMembers(2)
 	for name, code := range hostile {
@@ -114,11 +116,16 @@ func TestHostileBallots(t *testing.T) {
 // the answer is an error that a member can read, nothing is written, and the
 // next proposal is served.
 func TestHostileConstitutions(t *testing.T) {
+	t.Parallel()
 	for _, function := range []string{"validate", "resolve", "apply"} {
 		t.Run(function, func(t *testing.T) {
 			s := newServiceAt(t, plain, soon())
 			m := s.addMembers(1)
-			for name, code := range hostile {
+			for _, name := range slices.Sorted(maps.Keys(hostile)) {
+				code := hostile[name]
+				if function == "apply" && name == "writes" {
+					continue // it may, and no member would be left
+				}
 				p := map[string]string{"resolve": `"Accepted"`, "apply": ""}
 				switch function {
 				case "validate":
@@ -129,6 +136,9 @@ func TestHostileConstitutions(t *testing.T) {
 				before := s.store.Tip()
 				a := s.propose(m[0], parts(t, p))
 				throws := !strings.Contains(code, "return") || strings.HasPrefix(name, "loops") || strings.HasPrefix(name, "recurses")
+				if function == "apply" && (name == "loops in a promise" || name == "loops in JSON") {
+					throws = false // nobody looks at what it returns
+				}
 				switch {
 				case function == "apply" && a.Status == 200:
 					if throws {
@@ -138,9 +148,6 @@ func TestHostileConstitutions(t *testing.T) {
 				case a.Status == 500 && a.code() == "InternalError" && s.store.Tip() == before:
 				default:
 					t.Errorf("%s: %.300s", name, fmt.Sprint(a))
-				}
-				if function == "apply" && name == "writes" {
-					return // it may
 				}
 				if a := s.propose(m[0], parts(t, nil)); a.Status != 200 {
 					t.Fatalf("after %q: %.300s", name, fmt.Sprint(a))

@@ -421,6 +421,7 @@ func BenchmarkPropose(b *testing.B) {
 // counting them costs is bounded however many there are, and the ballots of
 // the others still count.
 func TestLoopingBallots(t *testing.T) {
+	t.Parallel()
 	start := time.Now()
 	clock := func() time.Time { return start.Add(50 * time.Since(start)) }
 	s := newServiceAt(t, plain, clock)
