@@ -24,5 +24,5 @@
 // Reading order: gov.go, version.go, ident.go, create.go, replay.go,
 // resolve.go, script.go, proposal.go, ballot.go, ack.go, recovery.go; then
 // what the service shows of itself: service.go, module.go, policy.go, jwk.go,
-// entity.go, node.go, transaction.go; and jwtkey.go for apply.
+// entity.go, node.go, transaction.go, openapi.go; and jwtkey.go for apply.
 package gov
