@@ -1,7 +1,9 @@
 package govaudit
 
 import (
+	"crypto/sha256"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -59,6 +61,13 @@ func TestHonestService(t *testing.T) {
 	// An action that drops every open proposal.
 	s.propose(s.members[0], proposalOf("remove_user", map[string]any{"user_id": strings.Repeat("cd", 32)}), nil)
 	s.pass(s.members[:2], "set_constitution", map[string]any{"constitution": defaultConstitution() + "\n// changed"})
+	// A proposal that is ordered after others have been.
+	tx, _ := s.handle(s.members[0], s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal},
+		proposalOf("remove_user", map[string]any{"user_id": strings.Repeat("ef", 32)})))
+	s.tx(func(tx *kv.Tx) { tx.Put("public:records", []byte("before"), []byte("it")) })
+	s.sign()
+	s.order(tx)
+	tx.Release()
 	// What applications write is none of governance's business.
 	s.tx(func(tx *kv.Tx) { tx.Put("public:records", []byte("a"), []byte("b")) })
 	s.sign()
@@ -265,6 +274,17 @@ func TestFrauds(t *testing.T) {
 		{"a replayed proposal", func(s *service) {
 			raw := s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser)
 			s.send(s.members[0], raw, nil)
+			s.recordProposal(raw, "")
+		}, "", "Proposal submission replay"},
+		{"a proposal that is bound to no state", func(s *service) {
+			s.recordProposal(s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser), strings.Repeat("ab", 32))
+		}, tables.Proposals, "not that of its request"},
+		{"a proposal that is older than half of the window", func(s *service) {
+			s.recordProposal(s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal, CreatedAt: 1_000_000_000}, setUser), "")
+		}, "", "created too long ago"},
+		{"a replayed proposal that the window was made to forget", func(s *service) {
+			raw := s.request(s.members[0], cose.GovHeader{MsgType: cose.MsgProposal}, setUser)
+			s.send(s.members[0], raw, nil)
 			s.sign()
 			// As if the window had forgotten it.
 			tx, recent := s.store.Begin(), ""
@@ -435,6 +455,31 @@ func TestLedgerOfScripts(t *testing.T) {
 	if r.Count(Violation) != 1 || r.Accepted != 2 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// recordProposal writes a proposal of the first member without asking anybody;
+// "" is the ID that it must have.
+func (s *service) recordProposal(raw []byte, id string) {
+	s.t.Helper()
+	msg, err := cose.Parse(raw)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	h, err := msg.Gov()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	digest, root := sha256.Sum256(msg.Signature), s.machine.Tree.Root()
+	if id == "" {
+		id = fmt.Sprintf("%x", sha256.Sum256(append(root[:], digest[:]...)))
+	}
+	m := s.members[0].id
+	s.tx(func(tx *kv.Tx) {
+		s.put(tx, tables.COSEHistory, string(m), tables.Bytes(raw))
+		s.put(tx, tables.COSERecentProposals, fmt.Sprintf("%010d:%x", h.CreatedAt, digest), id)
+		tx.Put(tables.Proposals, []byte(id), msg.Payload)
+		s.put(tx, tables.ProposalsInfo, id, tables.ProposalInfo{ProposerID: m, State: tables.ProposalOpen})
+	})
 }
 
 // changeProposal changes a recorded proposal.
