@@ -223,7 +223,11 @@ func (k *webKey) ecKey() ([]byte, error) {
 	return x509.MarshalPKIXPublicKey(pub)
 }
 
-// base64URL decodes with or without padding; JWKS are written either way.
+// eitherAlphabet turns base64 into base64url.
+var eitherAlphabet = strings.NewReplacer("+", "-", "/", "_")
+
+// base64URL decodes either alphabet, with or without padding: JWKS are written
+// in every way and CCF takes them all (CCF: src/crypto/base64.cpp).
 func base64URL(s string) ([]byte, error) {
-	return base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+	return base64.RawURLEncoding.DecodeString(eitherAlphabet.Replace(strings.TrimRight(s, "=")))
 }
