@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"synod/internal/sourcemap"
 )
 
 // openWait bounds how long a sandbox may take to open.
@@ -27,6 +30,10 @@ type sandbox struct {
 	address string
 	members int
 	level   string
+	watch   bool
+	// mapper knows the lines of the application that was built last; nil for
+	// a bundle.
+	mapper atomic.Pointer[sourcemap.Mapper]
 }
 
 func newSandbox(env *Env) *cobra.Command {
@@ -39,8 +46,13 @@ the service and prints curl commands that work as they are.
 
 Everything is in one directory: a temporary one, which is gone after Ctrl-C, or
 the one named with --dir, which is kept. The service is a new one each time.
-It proves nothing about the machine that it runs on.`,
-		Example: "  synod sandbox --app examples/logging-ts",
+It proves nothing about the machine that it runs on.
+
+What the application's scripts print and throw is shown here, exceptions with
+the lines of their sources. With --watch, each saved change of the sources is
+built and deployed at once; one that does not build is explained, and the
+application before it stays.`,
+		Example: "  synod sandbox --app examples/logging-ts --watch",
 		Args:    args(cobra.NoArgs),
 	}
 	p := newPrinter(env, c)
@@ -49,6 +61,7 @@ It proves nothing about the machine that it runs on.`,
 	dir := f.String("dir", "", "keep everything in this directory, which must be new or empty")
 	address := f.String("address", "127.0.0.1:8000", "where to listen, host:port; port 0 lets the system choose")
 	members := f.Int("members", 3, "number of members, 1 to 9")
+	watch := f.Bool("watch", false, "deploy again when the sources of --app change")
 	level := f.String("log-level", "info", "level of the node's log in node.log: trace, debug, info, fail or fatal")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		const membersMax = 9
@@ -58,17 +71,33 @@ It proves nothing about the machine that it runs on.`,
 		if _, _, err := net.SplitHostPort(*address); err != nil {
 			return usagef(cmd, "--address: %w", err)
 		}
+		if info, err := os.Stat(*app); *watch && (err != nil || !info.IsDir()) {
+			return usagef(cmd, "--watch needs --app with the folder of an application")
+		}
 		// Whoever reads the output may stop reading; that must not end the process
 		// before it has cleaned up.
 		signal.Ignore(syscall.SIGPIPE)
-		s := &sandbox{env: env, app: *app, address: *address, members: *members, level: *level}
-		if err := s.makeDir(*dir); err != nil {
+		s := &sandbox{env: env, app: *app, address: *address, members: *members, level: *level, watch: *watch}
+		if err := s.makePaths(*dir); err != nil {
 			return err
 		}
 		err := s.run(cmd.Context(), p)
 		return errors.Join(err, s.remove())
 	}
 	return c
+}
+
+// makePaths makes the application's path absolute, since the node changes
+// into the sandbox's directory, and makes that.
+func (s *sandbox) makePaths(dir string) error {
+	if s.app != "" {
+		abs, err := filepath.Abs(s.app)
+		if err != nil {
+			return fmt.Errorf("find application: %w", err)
+		}
+		s.app = abs
+	}
+	return s.makeDir(dir)
 }
 
 // makeDir finds or makes the sandbox's directory.
@@ -136,13 +165,26 @@ func (s *sandbox) run(ctx context.Context, p *printer) error {
 	if err := s.announce(p, running, bundleJSON, time.Since(began)); err != nil {
 		return errors.Join(err, running.stop())
 	}
+	return errors.Join(s.wait(ctx, running, bundleJSON), running.stop())
+}
+
+// wait returns when ctx ends, or with an error when the node ends by itself.
+// Meanwhile it follows the application's sources, if that was asked for.
+func (s *sandbox) wait(ctx context.Context, r *sandboxNode, deployed []byte) error {
+	if s.watch {
+		w, err := s.newWatcher(r, deployed)
+		if err != nil {
+			return err
+		}
+		return errors.Join(w.run(ctx, r), w.close())
+	}
 	select {
 	case <-ctx.Done():
-	case err := <-running.ended:
-		running.ended <- err
+		return nil
+	case err := <-r.ended:
+		r.ended <- err
 		return s.explain(fmt.Errorf("the node ended by itself: %w", err))
 	}
-	return running.stop()
 }
 
 // explain shows the end of the node's log with an error, since a temporary

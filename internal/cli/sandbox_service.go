@@ -32,7 +32,7 @@ func (s *sandbox) prepare() ([]byte, error) {
 	errs := make([]error, s.members+2)
 	var bundleJSON []byte
 	if s.app != "" {
-		tasks.Go(func() { bundleJSON, errs[0] = bundleFrom(s.env.Stderr, s.app) })
+		tasks.Go(func() { bundleJSON, errs[0] = s.build() })
 	}
 	tasks.Go(func() { _, errs[1] = writeIdentity(s.dir, "user0", identity.Secp384r1, false) })
 	for i := range s.members {
@@ -125,7 +125,7 @@ func (s *sandbox) start(ctx context.Context) (*sandboxNode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make log: %w", err)
 	}
-	log := slog.New(logfmt.New(file, logfmt.Options{Level: level}))
+	log := slog.New(&scriptLog{Handler: logfmt.New(file, logfmt.Options{Level: level}), s: s})
 	n, err := node.Start(node.Options{Config: cfg, Logger: log, Version: serve.Version})
 	if err != nil {
 		return nil, errors.Join(withHint(err, "is another service running at "+s.address+"? Choose another --address"), file.Close())
@@ -146,19 +146,11 @@ func (r *sandboxNode) stop() error {
 // acknowledge its state, then one proposal adds the user, deploys the
 // application and opens the service.
 func (r *sandboxNode) open(ctx context.Context, bundleJSON []byte) error {
-	c, err := client.Dial(r.url, client.WithServiceCertificate([]byte(r.node.ServiceCertificate())))
+	c, members, err := r.asMembers()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	members := make([]*client.Member, r.s.members)
-	for i := range members {
-		signer, err := loadSigner(r.s.path(memberName(i)))
-		if err != nil {
-			return err
-		}
-		members[i] = client.NewMember(c, signer)
-	}
 	if err := r.activate(ctx, members); err != nil {
 		return err
 	}
@@ -182,6 +174,24 @@ func (r *sandboxNode) open(ctx context.Context, bundleJSON []byte) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the service to open: %w", ctx.Err())
 	}
+}
+
+// asMembers is a connection and every member on it.
+func (r *sandboxNode) asMembers() (*client.Client, []*client.Member, error) {
+	c, err := client.Dial(r.url, client.WithServiceCertificate([]byte(r.node.ServiceCertificate())))
+	if err != nil {
+		return nil, nil, err
+	}
+	members := make([]*client.Member, r.s.members)
+	for i := range members {
+		signer, err := loadSigner(r.s.path(memberName(i)))
+		if err != nil {
+			c.Close()
+			return nil, nil, err
+		}
+		members[i] = client.NewMember(c, signer)
+	}
+	return c, members, nil
 }
 
 // activate activates every member. Until the node has its certificate, and

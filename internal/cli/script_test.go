@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"synod/client"
 	"synod/internal/identity"
 )
 
@@ -71,6 +72,7 @@ func scriptParams(dir string) testscript.Params {
 			"paste":    cmdPaste,
 			"empty":    cmdEmpty,
 			"receipt":  cmdReceipt,
+			"served":   cmdServed,
 		},
 	}
 }
@@ -193,4 +195,36 @@ func cmdReceipt(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no receipt in %s", args[0])
+}
+
+// served PATH TEXT asks the sandbox until its answer contains a text, at most
+// ten seconds, and says how long that took.
+func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
+	began := time.Now()
+	c, err := client.Dial(ts.Getenv("SYNOD_URL"), client.WithServiceCertificate([]byte(ts.ReadFile(ts.Getenv("SYNOD_SERVICE_CERT")))))
+	ts.Check(err)
+	defer c.Close()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		a, err := c.Do(ctx, client.Request{Method: "GET", Path: args[0]})
+		var text string
+		if a != nil {
+			text = string(a.Body)
+		}
+		if err != nil {
+			text = err.Error()
+		}
+		if strings.Contains(text, args[1]) {
+			ts.Logf("served after %d ms", time.Since(began).Milliseconds())
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("the last answer was %s", text)
+		}
+	}
 }
