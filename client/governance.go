@@ -194,6 +194,15 @@ func (c *Client) gov(ctx context.Context, path string, out any) (*Response, erro
 	return c.Get(ctx, "/gov/"+path+"?api-version="+apiVersion, out)
 }
 
+// Governance asks for the document at a path below /gov, such as
+// service/users, into out.
+func (c *Client) Governance(ctx context.Context, path string, out any) error {
+	if _, err := c.gov(ctx, path, out); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
 // Proposal asks for one proposal.
 func (c *Client) Proposal(ctx context.Context, id string) (*Proposal, error) {
 	if err := checkID("proposal", id); err != nil {

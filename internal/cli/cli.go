@@ -102,8 +102,8 @@ command line: synod --config node.json --log-level info`,
 		return &usageError{err: err, command: c.CommandPath()}
 	})
 	root.AddCommand(
-		newSandbox(env), newNode(), newMember(env), newUser(env), newProposal(env),
-		newApp(env), newReceipt(env), newLedger(env), newBench(env),
+		newSandbox(env), newNode(), newMember(env), newUser(env), newProposal(env), newJWT(env), newIdentity(env),
+		newApp(env), newReceipt(env), newLedger(env), newBench(env), newVersion(env),
 	)
 	return root
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,65 @@ import (
 
 func newMember(env *Env) *cobra.Command {
 	return newGroup("member", "Keys of members, and their place in a service",
-		newKeygen(env, "member"), newMemberActivate(env), newMemberList(env))
+		newKeygen(env, "member"), newMemberActivate(env), newMemberAdd(env), newMemberList(env),
+		newShow(env, "show ID", "Show what a service knows of a member", "  synod member show 5f3c…", entityPath("member")),
+		newRemove(env, "member", `Proposes remove_member. A member that holds a recovery share can go only if
+enough of them are left; the ledger gets a new secret then.`), newSetData(env, "member"))
+}
+
+// entityPath is where /gov tells of one member or user.
+func entityPath(what string) func(*cobra.Command, []string) (string, error) {
+	return func(c *cobra.Command, a []string) (string, error) {
+		if len(a) != 1 {
+			return "", usagef(c, "name one %s", what)
+		}
+		return "service/" + what + "s/" + a[0], checkEntity(c, what, a[0])
+	}
+}
+
+func newMemberAdd(env *Env) *cobra.Command {
+	var key, data, role string
+	c := newAct(env, act{
+		use: "add CERTIFICATE", short: "Propose a member, and vote for it",
+		long: `Proposes set_member for the PEM certificate. With --encryption-key the member
+takes part in recovery: as a participant, who holds a share, unless
+--recovery-role says otherwise. The member is accepted then, and becomes active
+with synod member activate.`,
+		example: "  synod member add member3_cert.pem --encryption-key member3_enc_pubk.pem --as keys/member0 --as keys/member1",
+		args:    cobra.ExactArgs(1),
+		action: func(c *cobra.Command, a []string) (client.Action, string, error) {
+			cert, err := os.ReadFile(a[0])
+			if err != nil {
+				return client.Action{}, "", err
+			}
+			id, _, err := client.MemberOf(cert)
+			if err != nil {
+				return client.Action{}, "", err
+			}
+			act := map[string]any{"cert": string(cert)}
+			if key != "" {
+				text, err := os.ReadFile(key)
+				if err != nil {
+					return client.Action{}, "", err
+				}
+				act["encryption_pub_key"] = string(text)
+			}
+			if role != "" {
+				act["recovery_role"] = role
+			}
+			if data != "" {
+				if act["member_data"], err = jsonArgument(c, "--data", data); err != nil {
+					return client.Action{}, "", err
+				}
+			}
+			return client.Action{Name: "set_member", Args: act}, "member " + string(id) + " added", nil
+		},
+	})
+	f := c.Flags()
+	f.StringVar(&key, "encryption-key", "", "PEM file of the member's public encryption key")
+	f.StringVar(&role, "recovery-role", "", "NonParticipant, Participant or Owner")
+	f.StringVar(&data, "data", "", "JSON object with the member's data, or a file with it")
+	return c
 }
 
 func newMemberActivate(env *Env) *cobra.Command {

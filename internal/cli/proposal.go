@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,28 +19,30 @@ func newProposal(env *Env) *cobra.Command {
 
 func newProposalCreate(env *Env) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "create FILE --as MEMBER",
+		Use:   "create FILE|--action NAME --as MEMBER",
 		Short: "Submit a proposal",
 		Long: `Submits the proposal in FILE, the JSON object {"actions":[{"name":…,"args":…}]}
-("-" for standard input). A proposer's vote is not implied: --vote has every
+("-" for standard input), or one action: --action names it, and each --arg
+NAME=VALUE is an argument of it, as JSON if it is that, otherwise as text. A
+proposer's vote is not implied: --vote has every
 member named vote for it.
 
 With a key that lives elsewhere: --cert and --digest-out write a request to be
 signed; see synod proposal submit.`,
-		Example: "  synod proposal create open.json --as keys/member0 --vote",
-		Args:    args(cobra.ExactArgs(1)),
+		Example: `  synod proposal create open.json --as keys/member0 --vote
+  synod proposal create --action set_recovery_threshold --arg recovery_threshold=2 --as keys/member0`,
+		Args: args(cobra.MaximumNArgs(1)),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
+	action := c.Flags().String("action", "", "name of the one action to propose")
+	arg := c.Flags().StringArray("arg", nil, "argument of --action, NAME=VALUE; may be repeated")
 	as := c.Flags().StringArray("as", nil, identityHelp+"; the first proposes")
 	vote := c.Flags().Bool("vote", false, "have every member named vote for it")
 	off := newOffline(c)
 	c.RunE = func(cmd *cobra.Command, a []string) error {
-		body, err := readInput(env, a[0])
+		body, err := proposalFrom(env, cmd, a, *action, *arg)
 		if err != nil {
-			return fmt.Errorf("read proposal: %w", err)
-		}
-		if err := checkProposal(body); err != nil {
-			return fmt.Errorf("%s: %w", a[0], err)
+			return err
 		}
 		if off.wanted() {
 			return off.write(cmd, p, "members/proposals:create", client.Message{Kind: client.KindProposal, Payload: body})
@@ -65,6 +68,35 @@ signed; see synod proposal submit.`,
 		return printProposal(p, prop)
 	}
 	return c
+}
+
+// proposalFrom is the proposal of a file, or of one action with arguments.
+func proposalFrom(env *Env, cmd *cobra.Command, a []string, action string, given []string) ([]byte, error) {
+	switch {
+	case action == "" && len(a) == 1 && len(given) == 0:
+		body, err := readInput(env, a[0])
+		if err != nil {
+			return nil, fmt.Errorf("read proposal: %w", err)
+		}
+		if err := checkProposal(body); err != nil {
+			return nil, fmt.Errorf("%s: %w", a[0], err)
+		}
+		return body, nil
+	case action == "" || len(a) > 0:
+		return nil, usagef(cmd, "name either a file or an --action")
+	}
+	values := map[string]any{}
+	for _, pair := range given {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, usagef(cmd, "--arg %q: want NAME=VALUE", pair)
+		}
+		values[name] = value
+		if json.Valid([]byte(value)) {
+			values[name] = json.RawMessage(value)
+		}
+	}
+	return client.ProposalBody(client.Action{Name: action, Args: values})
 }
 
 // checkProposal catches what the service would refuse for its shape.
@@ -134,10 +166,12 @@ func newProposalShow(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "show PROPOSAL",
 		Short:   "Show a proposal: its state, votes and actions",
+		Long:    "Long texts, such as the modules of an application, are cut; --full shows them.",
 		Example: "  synod proposal show 5f3c… -o json",
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
+	full := c.Flags().Bool("full", false, "show long texts whole")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
@@ -172,6 +206,9 @@ func newProposalShow(env *Env) *cobra.Command {
 		if json.Unmarshal(actionsOf(actions), &out) != nil {
 			return nil
 		}
+		if !*full {
+			out = cutTexts(out)
+		}
 		text, err := json.MarshalIndent(out, "", "  ")
 		if err != nil {
 			return err
@@ -180,6 +217,26 @@ func newProposalShow(env *Env) *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// cutTexts shortens every long text in a JSON value.
+func cutTexts(v any) any {
+	const shown = 160 // bytes
+	switch v := v.(type) {
+	case string:
+		if len(v) > shown {
+			return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(v[:shown], ""), len(v))
+		}
+	case []any:
+		for i := range v {
+			v[i] = cutTexts(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = cutTexts(v[k])
+		}
+	}
+	return v
 }
 
 func actionsOf(body json.RawMessage) json.RawMessage {

@@ -73,6 +73,7 @@ func scriptParams(dir string) testscript.Params {
 			"empty":    cmdEmpty,
 			"receipt":  cmdReceipt,
 			"served":   cmdServed,
+			"entity":   cmdEntity,
 		},
 	}
 }
@@ -227,4 +228,11 @@ func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("the last answer was %s", text)
 		}
 	}
+}
+
+// entity VARIABLE CERTIFICATE sets a variable to the ID of a member or user.
+func cmdEntity(ts *testscript.TestScript, _ bool, args []string) {
+	id, _, err := client.MemberOf([]byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+	ts.Setenv(args[0], string(id))
 }

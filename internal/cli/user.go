@@ -11,46 +11,69 @@ import (
 
 func newUser(env *Env) *cobra.Command {
 	return newGroup("user", "Keys of users, and their place in a service",
-		newKeygen(env, "user"), newUserAdd(env))
+		newKeygen(env, "user"), newUserAdd(env), newUserList(env),
+		newShow(env, "show ID", "Show what a service knows of a user", "  synod user show 5f3c…", entityPath("user")),
+		newRemove(env, "user", "Proposes remove_user: requests of that user are refused from then on."), newSetData(env, "user"))
 }
 
 func newUserAdd(env *Env) *cobra.Command {
+	var data string
+	c := newAct(env, act{
+		use: "add CERTIFICATE", short: "Propose a user, and vote for it",
+		long:    "Proposes set_user for the PEM certificate.",
+		example: "  synod user add user1_cert.pem --as keys/member0 --as keys/member1 --data '{\"isAdmin\":true}'",
+		args:    cobra.ExactArgs(1),
+		action: func(c *cobra.Command, a []string) (client.Action, string, error) {
+			cert, err := os.ReadFile(a[0])
+			if err != nil {
+				return client.Action{}, "", err
+			}
+			id, _, err := client.MemberOf(cert)
+			if err != nil {
+				return client.Action{}, "", err
+			}
+			act := map[string]any{"cert": string(cert)}
+			if data != "" {
+				if act["user_data"], err = jsonArgument(c, "--data", data); err != nil {
+					return client.Action{}, "", err
+				}
+			}
+			return client.Action{Name: "set_user", Args: act}, "user " + string(id) + " added", nil
+		},
+	})
+	c.Flags().StringVar(&data, "data", "", "JSON object that the application sees as the user's data, or a file with it")
+	return c
+}
+
+func newUserList(env *Env) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "add CERTIFICATE --as MEMBER",
-		Short: "Propose a user, and vote for it",
-		Long: `Proposes set_user for the PEM certificate as the first member named, and votes
-for it as every member named until the proposal is decided.`,
-		Example: "  synod user add user1_cert.pem --as keys/member0 --as keys/member1 --data '{\"isAdmin\":true}'",
-		Args:    args(cobra.ExactArgs(1)),
+		Use:     "list",
+		Short:   "List the users of a service",
+		Example: "  synod user list --service-cert service_cert.pem",
+		Args:    args(cobra.NoArgs),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
-	as := c.Flags().StringArray("as", nil, identityHelp+"; repeat for more votes")
-	data := c.Flags().String("data", "", "JSON object that the application sees as the user's data")
-	c.RunE = func(cmd *cobra.Command, a []string) error {
-		cert, err := os.ReadFile(a[0])
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
 			return err
 		}
-		id, _, err := client.MemberOf(cert)
-		if err != nil {
+		defer done()
+		var users struct {
+			Value []struct {
+				ID          string          `json:"userId"`
+				Data        json.RawMessage `json:"userData"`
+				Certificate string          `json:"certificate"`
+			} `json:"value"`
+		}
+		if err := cl.Governance(ctx, "service/users", &users); err != nil {
 			return err
 		}
-		act := map[string]any{"cert": string(cert)}
-		if *data != "" {
-			if !json.Valid([]byte(*data)) {
-				return usagef(cmd, "--data: not JSON")
-			}
-			act["user_data"] = json.RawMessage(*data)
+		rows := make([][]string, len(users.Value))
+		for i, u := range users.Value {
+			rows[i] = []string{u.ID, string(u.Data)}
 		}
-		body, err := client.ProposalBody(client.Action{Name: "set_user", Args: act})
-		if err != nil {
-			return err
-		}
-		prop, err := n.decideAs(cmd, *as, body)
-		if err != nil {
-			return err
-		}
-		return p.line(map[string]any{"user_id": string(id), "proposal": prop}, "user %s added by proposal %s", string(id), prop.ID)
+		return p.table(users.Value, []string{"user", "data"}, rows)
 	}
 	return c
 }
