@@ -72,10 +72,13 @@ export function f(r) { const first = !globalThis.h; globalThis.h ??= { kv: ccf.k
 	},
 	"Time/random/no repeated randoms": func(t *testing.T, p *pair) {
 		p.deploy(map[string]string{"m.js": `export const f = () => ({ body: Array.from({ length: 100 }, Math.random) })`}, "POST /x m.js f", "POST /reuse m.js f "+reuse("k"))
+		for _, s := range p.both {
+			s.eng.random = randomness{} // real randomness, not that of the other tests
+		}
 		seen := map[string]bool{}
 		for range 5 {
 			for _, path := range []string{"/x", "/reuse"} {
-				for _, s := range p.both { // each with real randomness
+				for _, s := range p.both {
 					for n := range strings.SplitSeq(strings.Trim(s.do("POST", path, "").Body, "[]"), ",") {
 						if seen[n] {
 							t.Fatalf("%s came twice", n)
