@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -66,6 +67,17 @@ func (t *fakeTx) VersionOfPreviousWrite(m string, k []byte) (synod.SeqNo, bool) 
 }
 func (t *fakeTx) ReadVersion() synod.TxID { return t.at }
 
+// copied is another transaction on the same state.
+func (t *fakeTx) copied() *fakeTx {
+	c := newFakeTx()
+	c.at = t.at
+	for m, rows := range t.maps {
+		c.maps[m] = maps.Clone(rows)
+	}
+	c.versions = maps.Clone(t.versions)
+	return c
+}
+
 // next makes a transaction after t's.
 func (t *fakeTx) next() { t.at.SeqNo++ }
 
@@ -76,6 +88,22 @@ func (fakeHost) Status(id synod.TxID) synod.TxStatus {
 	return synod.StatusOf(id, 2, synod.TxID{View: 2, SeqNo: 7})
 }
 func (fakeHost) ViewOf(n synod.SeqNo) (synod.View, bool) { return 2, n < 10 }
+
+// meeting holds the calls that ask for the last commit until both is closed.
+type meeting struct {
+	fakeHost
+	waiting chan struct{}
+	both    chan struct{}
+}
+
+func (m meeting) LastCommitted() synod.TxID {
+	select {
+	case m.waiting <- struct{}{}:
+		<-m.both
+	case <-m.both:
+	}
+	return m.fakeHost.LastCommitted()
+}
 
 // service is an application on one set of tables.
 type service struct {
