@@ -191,14 +191,27 @@ func (c *Client) Submit(ctx context.Context, path string, message []byte) (*Resp
 
 // gov fetches a document of the governance API.
 func (c *Client) gov(ctx context.Context, path string, out any) (*Response, error) {
-	return c.Get(ctx, "/gov/"+path+"?api-version="+apiVersion, out)
+	version := "?api-version="
+	if strings.Contains(path, "?") {
+		version = "&api-version="
+	}
+	return c.Get(ctx, "/gov/"+path+version+apiVersion, out)
 }
 
 // Governance asks for the document at a path below /gov, such as
-// service/users, into out.
+// service/users or service/javascript-app?case=original: into a *[]byte as it
+// is, into anything else as JSON.
 func (c *Client) Governance(ctx context.Context, path string, out any) error {
-	if _, err := c.gov(ctx, path, out); err != nil {
+	text, raw := out.(*[]byte)
+	if raw {
+		out = nil
+	}
+	resp, err := c.gov(ctx, path, out)
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if raw {
+		*text = resp.Body
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 
 func newApp(env *Env) *cobra.Command {
 	return newGroup("app", "Build and deploy a JavaScript or TypeScript application",
-		newAppBuild(env), newAppDeploy(env), newAppTrace(env))
+		newAppInit(env), newAppBuild(env), newAppDeploy(env), newAppTrace(env))
 }
 
 func newAppBuild(env *Env) *cobra.Command {
