@@ -8,5 +8,5 @@
 // It starts one goroutine for each connection of a load, and none outlives the
 // call that started it.
 //
-// Reading order: load.go, process.go, commit.go, report.go, suite.go.
+// Reading order: load.go, process.go, commit.go, service.go, suite.go, script.go.
 package bench

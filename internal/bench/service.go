@@ -104,7 +104,10 @@ func (s *Service) prepare() (*identity.Participant, []*client.KeySigner, error) 
 	config, err := json.Marshal(map[string]any{
 		"network": map[string]any{
 			"node_to_node_interface": map[string]any{"bind_address": "127.0.0.1:0"},
-			"rpc_interfaces":         map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}},
+			"rpc_interfaces": map[string]any{"main": map[string]any{
+				"bind_address":       "127.0.0.1:0",
+				"http_configuration": map[string]any{"max_body_size": "4MB"}, // a large bundle is a large proposal
+			}},
 		},
 		"command": map[string]any{"type": "Start", "service_certificate_file": "service_cert.pem", "start": map[string]any{
 			"constitution_files": []string{"constitution.js"}, "members": members,

@@ -24,6 +24,7 @@ type call struct {
 	app     *app.Context // of an endpoint's call
 	host    AppHost
 	effects *Effects // of apply
+	unit    *UnitCall
 
 	deadline  time.Time
 	timedOut  bool

@@ -122,7 +122,9 @@
       'network', 'getLatestLedgerSecretSeqno', 'generateEndorsedCertificate', 'generateNetworkCertificate',
     );
   }
-  if (kind !== 'app') return [undefined, undefined];
+  // Unit tests are scripts of an application that can also call it.
+  if (kind === 'unit') globalThis.callApplication = fn('unit.callApplication', 'callApplication');
+  if (kind !== 'app' && kind !== 'unit') return [undefined, undefined];
 
   ccf.rpc = part('rpc', 'setApplyWrites', 'setClaimsDigest');
   ccf.consensus = part('consensus', 'getLastCommittedTxId', 'getStatusForTxId', 'getViewForSeqno');

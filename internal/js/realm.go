@@ -21,10 +21,11 @@ const (
 	realmGov                    // validate, resolve, ballots
 	realmApply                  // apply
 	realmBare                   // no ccf at all: validateConstitution
+	realmUnit                   // an application's unit tests
 	realmCount                  // how many there are
 )
 
-func (k realmKind) String() string { return [...]string{"app", "gov", "apply", "bare"}[k] }
+func (k realmKind) String() string { return [...]string{"app", "gov", "apply", "bare", "unit"}[k] }
 
 func kindOf(a Access) realmKind {
 	switch a {

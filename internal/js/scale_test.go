@@ -38,7 +38,7 @@ func TestLargeBundles(t *testing.T) {
 	}{
 		"10^4 modules":     {flat, "1"},
 		"10^4 in a chain":  {chain, "Failed to resolve dependencies for module '/m.js': InternalError: stack overflow"},
-		"a module of 5 MB": {map[string]string{"m.js": `import "./l.js";` + handler, "l.js": library(5<<20)}, "1"},
+		"a module of 5 MB": {map[string]string{"m.js": `import "./l.js";` + handler, "l.js": library(5 << 20)}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, Wasm2Go)
