@@ -22,12 +22,19 @@ var governanceChecks = checks{
 		const r3, r4, a2 = "proposal, proposerId, votes", "proposal, proposerId, votes, proposalId", "proposal, proposerId"
 		quoted := func(s string) string { return fmt.Sprintf("%q", s) }
 		cases := []struct{ constitution, want string }{
-			{"1", "not a string"}, {"1 + 2", "not a string"}, {"{}", "not a string"}, {"true", "not a string"}, {"null", "not a string"},
-			{`""`, "empty"}, {"``", "empty"}, {"`this is not syntactically valid JavaScript`", "Failed to compile"},
+			{"1", "not a string"},
+			{"1 + 2", "not a string"},
+			{"{}", "not a string"},
+			{"true", "not a string"},
+			{"null", "not a string"},
+			{`""`, "empty"},
+			{"``", "empty"},
+			{"`this is not syntactically valid JavaScript`", "Failed to compile"},
 			{quoted(constitutionOf("absent", r3, a2)), "Failed to find export 'validate'"},
 			{quoted(constitutionOf("input", "absent", a2)), "Failed to find export 'resolve'"},
 			{quoted(constitutionOf("input", r3, "absent")), "Failed to find export 'apply'"},
-			{quoted(constitutionOf("input", r3, a2)), ""}, {quoted(constitutionOf("input", r4, a2)), ""},
+			{quoted(constitutionOf("input", r3, a2)), ""},
+			{quoted(constitutionOf("input", r4, a2)), ""},
 			{quoted(constitutionOf("input", r3, a2) + "globalThis.ccf.kv; console.log(1)"), ""},
 			{quoted(constitutionOf("", r3, a2)), "validate with 0 args, expected 1 arg"},
 			{quoted(constitutionOf("a, b", r3, a2)), "validate with 2 args, expected 1 arg"},

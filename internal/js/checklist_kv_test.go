@@ -42,8 +42,14 @@ func probed(name string, p permission, a Access) string {
 		method, result string
 		need           permission
 	}{
-		{"has", "true", permitRead}, {"get", `"v"`, permitRead}, {"getVersionOfPreviousWrite", "10", permitRead},
-		{"size", "1", permitRead}, {"forEach", `"k"`, permitRead}, {"set", "true", permitWrite}, {"delete", `"undefined"`, permitWrite}, {"clear", `"undefined"`, permitWrite},
+		{"has", "true", permitRead},
+		{"get", `"v"`, permitRead},
+		{"getVersionOfPreviousWrite", "10", permitRead},
+		{"size", "1", permitRead},
+		{"forEach", `"k"`, permitRead},
+		{"set", "true", permitWrite},
+		{"delete", `"undefined"`, permitWrite},
+		{"clear", `"undefined"`, permitWrite},
 	} {
 		if i > 0 {
 			s.WriteString(",")

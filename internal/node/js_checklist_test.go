@@ -101,8 +101,12 @@ func bytecodeStates(t *testing.T, s *service) {
 		action client.Action
 		cached bool
 	}{
-		{"disabled", disabled, false}, {"enabled", app, true}, {"redeployed", app, true}, {"disabled again", disabled, false},
-		{"refreshed", client.Action{Name: "refresh_js_app_bytecode_cache"}, true}, {"removed", client.Action{Name: "remove_js_app"}, false},
+		{"disabled", disabled, false},
+		{"enabled", app, true},
+		{"redeployed", app, true},
+		{"disabled again", disabled, false},
+		{"refreshed", client.Action{Name: "refresh_js_app_bytecode_cache"}, true},
+		{"removed", client.Action{Name: "remove_js_app"}, false},
 	} {
 		s.pass(step.action)
 		if m := s.metrics(); m.Used != step.cached || (m.Size > 0) != step.cached {
@@ -180,7 +184,10 @@ func redeployedAuth(t *testing.T, s *service) {
 		policies     []any
 		nobody, user int
 	}{
-		{[]any{"no_auth"}, 200, 200}, {[]any{"user_cert"}, 401, 200}, {[]any{"member_cert"}, 401, 401}, {[]any{"member_cert", "no_auth"}, 200, 200},
+		{[]any{"no_auth"}, 200, 200},
+		{[]any{"user_cert"}, 401, 200},
+		{[]any{"member_cert"}, 401, 401},
+		{[]any{"member_cert", "no_auth"}, 200, 200},
 		{[]any{map[string]any{"all_of": []any{"user_cert", "no_auth"}}}, 401, 200},
 	} {
 		s.pass(scripts(callerScript, map[string]any{"authn_policies": step.policies}, "GET /auth f"))
