@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,14 @@ func scriptParams(dir string) testscript.Params {
 				return err
 			}
 			e.Setenv("EXAMPLES", examples)
+			// Scripts that build in Go share the caches of this test.
+			for _, name := range []string{"GOMODCACHE", "GOCACHE"} {
+				dir, err := exec.CommandContext(context.Background(), "go", "env", name).Output()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, strings.TrimSpace(string(dir)))
+			}
 			tmp := filepath.Join(e.WorkDir, "tmp")
 			e.Setenv("TMPDIR", tmp)
 			return os.MkdirAll(tmp, 0o755)
