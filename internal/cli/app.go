@@ -15,7 +15,7 @@ import (
 
 func newApp(env *Env) *cobra.Command {
 	return newGroup("app", "Build and deploy a JavaScript or TypeScript application",
-		newAppInit(env), newAppBuild(env), newAppDeploy(env), newAppDiff(env), newAppTrace(env))
+		newAppInit(env), newAppBuild(env), newAppDeploy(env), newAppDiff(env), newAppTest(env), newAppTrace(env))
 }
 
 func newAppBuild(env *Env) *cobra.Command {
