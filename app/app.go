@@ -1,5 +1,7 @@
 package app
 
+import "slices"
+
 // App is a named set of endpoints. Declare everything before it is served;
 // afterwards it is read-only and may be used from several goroutines.
 type App struct {
@@ -9,7 +11,7 @@ type App struct {
 	version   string
 	endpoints []*Endpoint
 	dynamic   Resolver
-	noCommon  bool
+	common    []string // which of the common endpoints, nil for all
 	genesis   func(Tx) ([32]byte, error)
 }
 
@@ -49,12 +51,18 @@ func (a *App) Describe(title, description, version string) *App {
 // Info returns what Describe was given.
 func (a *App) Info() (title, description, version string) { return a.title, a.desc, a.version }
 
-// WithoutCommonEndpoints leaves out commit, tx, receipt and api.
-func (a *App) WithoutCommonEndpoints() *App { a.noCommon = true; return a }
+// OnlyCommonEndpoints leaves out the common endpoints (/commit, /tx, /receipt
+// and /api) that are not among paths; without paths, all of them.
+func (a *App) OnlyCommonEndpoints(paths ...string) *App {
+	a.common = append([]string{}, paths...)
+	return a
+}
 
-// HasCommonEndpoints says whether the front end adds commit, tx, receipt and
-// api.
-func (a *App) HasCommonEndpoints() bool { return !a.noCommon }
+// HasCommonEndpoint says whether the front end adds the common endpoint of
+// that path.
+func (a *App) HasCommonEndpoint(path string) bool {
+	return a.common == nil || slices.Contains(a.common, path)
+}
 
 // Resolve sets where endpoints that are not declared are looked up.
 func (a *App) Resolve(r Resolver) *App { a.dynamic = r; return a }

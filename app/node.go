@@ -6,10 +6,15 @@ import "synod"
 // transaction. It may be used from several goroutines, also after the handler
 // returned.
 type Node interface {
+	// ID is the node's.
+	ID() synod.NodeID
 	// Committed is the last transaction that the service has committed.
 	Committed() synod.TxID
 	// Status is the status of a transaction as this node knows it.
 	Status(id synod.TxID) synod.TxStatus
+	// ViewOf is the view of a transaction that this node knows by its number,
+	// false if it knows none. One that is not committed may yet get another.
+	ViewOf(seqno synod.SeqNo) (synod.View, bool)
 	// Proof returns what proves a committed transaction. For one that is not
 	// committed the error is 404 TransactionPendingOrUnknown or
 	// TransactionInvalid.

@@ -74,6 +74,10 @@ func (s *Service) create(tx app.Tx, o *setup) error {
 	if err := tables.PutJSON(tx, tables.Constitution, tables.UnitKey(), o.constitution); err != nil {
 		return err
 	}
+	node := tables.NodeInfo{Status: tables.NodeTrusted, QuoteInfo: tables.QuoteInfo{Format: "Insecure_Virtual"}}
+	if err := tables.PutJSON(tx, tables.Nodes, []byte(s.nodeID), node); err != nil {
+		return err
+	}
 	for _, p := range o.people {
 		if err := s.addPerson(tx, p, o.now); err != nil {
 			return fmt.Errorf("add %s: %w", p.name, err)

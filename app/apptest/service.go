@@ -29,6 +29,7 @@ type Service struct {
 	t       testing.TB
 	store   *kv.Store
 	replica *consensus.Replica
+	nodeID  synod.NodeID
 	host    *host.Host
 	front   *frontend.Server
 	cert    string // PEM of the service's certificate
@@ -67,6 +68,7 @@ func (s *Service) start(a *app.App, o *setup) error {
 	if err != nil {
 		return err
 	}
+	s.nodeID = signer.NodeID
 	secret, err := secrets.NewSecret()
 	if err != nil {
 		return err
@@ -81,7 +83,7 @@ func (s *Service) start(a *app.App, o *setup) error {
 	if err != nil {
 		return err
 	}
-	s.host = &host.Host{Replica: s.replica, Store: s.store, Secrets: chain, Issuer: o.issuer, Subject: o.subject}
+	s.host = &host.Host{Replica: s.replica, Store: s.store, Secrets: chain, Issuer: o.issuer, Subject: o.subject, NodeID: signer.NodeID}
 	s.front, err = frontend.New(frontend.Config{
 		Replica: s.replica, Store: s.store, Receipt: s.host.Receipt, Node: s.host, Logger: log, Now: s.Now,
 		Mounts: []frontend.Mount{{Prefix: "/app", App: s.interruptible(a), Open: func() bool { return true }}},

@@ -3,6 +3,7 @@ package apptest
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"synod"
 	"synod/app"
@@ -68,9 +69,8 @@ func (s *Service) interruption() func(app.Tx) {
 // Interrupt.
 func (s *Service) interruptible(a *app.App) *app.App {
 	out := app.New(a.Name()).Describe(a.Info()).Resolve(a.Resolver())
-	if !a.HasCommonEndpoints() {
-		out.WithoutCommonEndpoints()
-	}
+	out.OnlyCommonEndpoints(slices.DeleteFunc([]string{"/commit", "/tx", "/receipt", "/api"},
+		func(path string) bool { return !a.HasCommonEndpoint(path) })...)
 	for _, e := range a.Endpoints() {
 		handler := e.Handler
 		clone := out.Handle(e.Method, e.Path, handler)

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"synod"
 	"synod/app"
 )
 
-// common are the endpoints that every application has
+// common are the endpoints that every application has unless it declines them
 // (CCF: src/endpoints/common_endpoint_registry.cpp).
 func (s *Server) common(m *mount) []*app.Endpoint {
 	a := app.New("common")
@@ -25,7 +26,7 @@ func (s *Server) common(m *mount) []*app.Endpoint {
 		Summary("Receipt for a transaction", "A signed statement from the service over a transaction entry in the ledger")
 	app.Document[app.None, json.RawMessage](a.Get("/api", func(c *app.Context) error { return s.api(c, m) }).ReadOnly()).
 		Summary("OpenAPI schema", "")
-	return a.Endpoints()
+	return slices.DeleteFunc(a.Endpoints(), func(e *app.Endpoint) bool { return !m.App.HasCommonEndpoint(e.Path) })
 }
 
 // What the common endpoints take and give, with CCF's names of the schemas.

@@ -16,9 +16,7 @@ func (s *Server) api(c *app.Context, m *mount) error {
 		}
 	}
 	endpoints := append([]*app.Endpoint(nil), m.App.Endpoints()...)
-	if m.App.HasCommonEndpoints() {
-		endpoints = append(endpoints, s.common(m)...)
-	}
+	endpoints = append(endpoints, s.common(m)...)
 	if r := m.App.Resolver(); r != nil {
 		dynamic, err := r.List(c.Tx())
 		if err != nil {

@@ -74,11 +74,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, mounts: map[string]*mount{}}
 	for _, m := range cfg.Mounts {
 		mm := &mount{Mount: m, node: m.Prefix == "/node"}
-		endpoints := m.App.Endpoints()
-		if m.App.HasCommonEndpoints() {
-			endpoints = append(append([]*app.Endpoint(nil), endpoints...), s.common(mm)...)
-		}
-		r, err := newRouter(endpoints)
+		r, err := newRouter(slices.Concat(m.App.Endpoints(), s.common(mm)))
 		if err != nil {
 			return nil, err
 		}

@@ -17,12 +17,20 @@ type Host struct {
 	Secrets *secrets.Chain
 	// Issuer and Subject are those of the service's signatures.
 	Issuer, Subject string
+	// NodeID is the node's.
+	NodeID synod.NodeID
 
 	mu      sync.Mutex
 	indexes map[string]func() // by name, what ends each; guarded by mu
 }
 
 var _ app.Node = (*Host)(nil)
+
+// ID is the node's.
+func (h *Host) ID() synod.NodeID { return h.NodeID }
+
+// ViewOf is the view of a transaction that this node holds.
+func (h *Host) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return h.Replica.ViewOf(seqno) }
 
 // Committed is the last transaction that the service has committed.
 func (h *Host) Committed() synod.TxID { return h.Replica.Committed() }

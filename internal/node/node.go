@@ -232,7 +232,7 @@ func (n *Node) buildFrontend() error {
 		return err
 	}
 	start := &n.cfg.Command.Start
-	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject}
+	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject, NodeID: n.id.node}
 	front, err := frontend.New(frontend.Config{
 		Replica: n.replica, Store: n.store, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
 		Receipt: n.host.Receipt, Node: n.host, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
