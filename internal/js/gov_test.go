@@ -56,10 +56,10 @@ func TestValidateConstitution(t *testing.T) {
 func TestGovernanceGlobals(t *testing.T) {
 	e := newTestEngine(t, Wasm2Go)
 	const list = `export function f() { return [Object.keys(ccf).sort().join(), typeof ccf.kv, typeof console, typeof ccf.rpc] }`
-	common := "bufToJsonCompatible,bufToStr,crypto,digest,enableMetricsLogging,enableUntrustedDateTime,generateAesKey,generateRsaKeyPair,gov,isValidX509CertBundle,isValidX509CertChain,jsonCompatibleToBuf,kv,"
+	common := "bufToJsonCompatible,bufToStr,crypto,digest,enableMetricsLogging,enableUntrustedDateTime,generateAesKey,generateEcdsaKeyPair,generateRsaKeyPair,gov,isValidX509CertBundle,isValidX509CertChain,jsonCompatibleToBuf,kv,"
 	for access, want := range map[Access]string{
-		GovReadOnly:  common + "pemToId,strToBuf,tcbHexToPolicy",
-		GovReadWrite: common + "network,node,pemToId,refreshAppBytecodeCache,removeJwtPublicSigningKeys,setJwtPublicSigningKeys,strToBuf,tcbHexToPolicy",
+		GovReadOnly:  common + "pemToId,strToBuf,tcbHexToPolicy,wrapKey",
+		GovReadWrite: common + "network,node,pemToId,refreshAppBytecodeCache,removeJwtPublicSigningKeys,setJwtPublicSigningKeys,strToBuf,tcbHexToPolicy,wrapKey",
 	} {
 		out, err := e.CallGov(t.Context(), GovCall{Module: "m", Source: list, Function: "f", Access: access})
 		if want := `["` + want + `","object","object","undefined"]`; err != nil || string(out) != want {

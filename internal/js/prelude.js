@@ -91,23 +91,34 @@
   const crypto = part(
     'crypto', 'digest', 'generateAesKey', 'generateRsaKeyPair', 'generateEcdsaKeyPair', 'generateEddsaKeyPair',
     'isValidX509CertBundle', 'isValidX509CertChain',
+    'pubPemToJwk', 'pemToJwk', 'pubRsaPemToJwk', 'rsaPemToJwk', 'pubEddsaPemToJwk', 'eddsaPemToJwk',
+    'pubJwkToPem', 'jwkToPem', 'pubRsaJwkToPem', 'rsaJwkToPem', 'pubEddsaJwkToPem', 'eddsaJwkToPem',
   );
-  const plain = (a) => (a === null || typeof a !== 'object' ? {} : a);
   // Functions whose parameters come in an object take it apart here; the
   // number of arguments is checked there.
-  crypto.sign = function sign(...args) {
-    const a = plain(args[0]);
-    return h['crypto.sign'](args.length, a.name, a.hash, a.saltLength, args[1], args[2]);
+  crypto.sign = function sign(algorithm, key, data) {
+    const a = arguments.length === 3 ? algorithm : {};
+    return h['crypto.sign'](arguments.length, a.name, a.hash, a.saltLength, key, data);
   };
-  crypto.verifySignature = function verifySignature(...args) {
-    const a = plain(args[0]);
-    return h['crypto.verifySignature'](args.length, a.name, a.hash, a.saltLength, args[1], args[2], args[3]);
+  crypto.verifySignature = function verifySignature(algorithm, key, signature, data) {
+    const a = arguments.length === 4 ? algorithm : {};
+    return h['crypto.verifySignature'](arguments.length, a.name, a.hash, a.saltLength, key, signature, data);
+  };
+  crypto.wrapKey = function wrapKey(key, wrappingKey, parameters) {
+    const p = arguments.length === 3 ? parameters : {};
+    return h['crypto.wrapKey'](arguments.length, p.name, p.aesKeySize, p.label, key, wrappingKey);
+  };
+  crypto.unwrapKey = function unwrapKey(key, unwrappingKey, parameters) {
+    const p = arguments.length === 3 ? parameters : {};
+    return h['crypto.unwrapKey'](arguments.length, p.name, p.aesKeySize, p.label, key, unwrappingKey);
   };
   ccf.crypto = crypto;
-  // Aliases that older constitutions call.
-  for (const m of ['digest', 'generateAesKey', 'generateRsaKeyPair', 'isValidX509CertBundle', 'isValidX509CertChain']) {
-    ccf[m] = crypto[m];
-  }
+  // Aliases that older applications and constitutions call, as in the types of
+  // @microsoft/ccf-app.
+  for (const m of [
+    'digest', 'generateAesKey', 'generateRsaKeyPair', 'generateEcdsaKeyPair', 'wrapKey', 'isValidX509CertBundle',
+    'isValidX509CertChain',
+  ]) ccf[m] = crypto[m];
   ccf.gov = part('gov', 'validateConstitution');
 
   if (kind === 'apply') {

@@ -7,13 +7,12 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/subtle"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
 	"strings"
+
+	"synod/internal/jwk"
 )
 
 // signatureArgs are the arguments that the prelude takes out of the
@@ -23,9 +22,18 @@ type signatureArgs struct {
 	salt       int64
 }
 
-func (v *vm) signatureArgs(a args, want int) (s signatureArgs, ok bool) {
-	if n, _ := numberOf(a.at(0)); int(n) != want {
+// wantCount checks the number of arguments that the prelude was called with,
+// which it passes on as the first.
+func (v *vm) wantCount(a args, want int) bool {
+	n, _ := numberOf(a.at(0))
+	if int(n) != want {
 		v.throw(typeError, "Passed %d arguments, but expected %d", int(n), want)
+	}
+	return int(n) == want
+}
+
+func (v *vm) signatureArgs(a args, want int) (s signatureArgs, ok bool) {
+	if !v.wantCount(a, want) {
 		return s, false
 	}
 	if s.name, ok = v.text(a.at(1)); !ok {
@@ -42,6 +50,13 @@ func (v *vm) signatureArgs(a args, want int) (s signatureArgs, ok bool) {
 	return s, true
 }
 
+// signatureOps sign and verify. Signing uses randomness, so a snapshot must
+// not keep what it returns.
+var signatureOps = []hostOp{
+	{"crypto.sign", 6, signOp},
+	{"crypto.verifySignature", 7, verifyOp},
+}
+
 func signOp(v *vm, _ *call, a args) (value, bool) {
 	v.effect()
 	s, ok := v.signatureArgs(a, 3)
@@ -52,9 +67,9 @@ func signOp(v *vm, _ *call, a args) (value, bool) {
 	if !ok {
 		return valExc, false
 	}
-	data, ok := v.buffer(a.at(5))
+	data, ok := v.bufferArg(a.at(5))
 	if !ok {
-		return v.throw(typeError, "Argument must be an ArrayBuffer")
+		return valExc, false
 	}
 	if s.name == "EdDSA" {
 		sig, err := signEdDSA(key, data)
@@ -91,6 +106,17 @@ func signOp(v *vm, _ *call, a args) (value, bool) {
 }
 
 func verifyOp(v *vm, _ *call, a args) (value, bool) {
+	if !v.wantCount(a, 4) {
+		return valExc, false
+	}
+	sig, ok := v.bufferArg(a.at(5))
+	if !ok {
+		return valExc, false
+	}
+	data, ok := v.bufferArg(a.at(6))
+	if !ok {
+		return valExc, false
+	}
 	s, ok := v.signatureArgs(a, 4)
 	if !ok {
 		return valExc, false
@@ -99,13 +125,8 @@ func verifyOp(v *vm, _ *call, a args) (value, bool) {
 	if !ok {
 		return valExc, false
 	}
-	sig, ok1 := v.buffer(a.at(5))
-	data, ok2 := v.buffer(a.at(6))
-	if !ok1 || !ok2 {
-		return v.throw(typeError, "Argument must be an ArrayBuffer")
-	}
 	if s.name == "EdDSA" {
-		pub, _, err := parsePublic(key)
+		pub, _, err := readVerifyingKey(key)
 		edKey, isEd := pub.(ed25519.PublicKey)
 		if err == nil && !isEd {
 			err = errors.New("not an Ed25519 key")
@@ -131,7 +152,7 @@ func verifyOp(v *vm, _ *call, a args) (value, bool) {
 }
 
 func verifySignature(key string, s signatureArgs, digest, sig []byte) (bool, error) {
-	pub, isCert, err := parsePublic(key)
+	pub, isCert, err := readVerifyingKey(key)
 	if err != nil {
 		return false, err
 	}
@@ -165,40 +186,35 @@ func verifySignature(key string, s signatureArgs, digest, sig []byte) (bool, err
 	return false, fmt.Errorf("the key is not one for %s", s.name)
 }
 
-// parsePublic reads the PEM of a public key or of a certificate.
-func parsePublic(text string) (key any, isCert bool, err error) {
-	if strings.HasPrefix(text, "-----BEGIN CERTIFICATE") {
-		cert, err := parseCertificate([]byte(text))
-		if err != nil {
-			return nil, true, err
-		}
-		return cert.PublicKey, true, nil
+// readVerifyingKey reads the PEM of a public key or of a certificate.
+func readVerifyingKey(text string) (key any, isCert bool, err error) {
+	if !strings.HasPrefix(text, "-----BEGIN CERTIFICATE") {
+		key, err = jwk.ReadPublic(text)
+		return key, false, err
 	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, false, errors.New("no PEM public key")
+	cert, err := parseCertificate([]byte(text))
+	if err != nil {
+		return nil, true, err
 	}
-	key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	return key, false, err
+	return cert.PublicKey, true, nil
 }
 
-func parsePrivate(text string) (any, error) {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return nil, errors.New("no PEM private key")
-	}
-	switch block.Type {
-	case "EC PRIVATE KEY":
-		return x509.ParseECPrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		return x509.ParsePKCS1PrivateKey(block.Bytes)
+// hashByName is the hash of a signature algorithm.
+func hashByName(name string) (crypto.Hash, bool) {
+	switch name {
+	case "SHA-256":
+		return crypto.SHA256, true
+	case "SHA-384":
+		return crypto.SHA384, true
+	case "SHA-512":
+		return crypto.SHA512, true
 	default:
-		return x509.ParsePKCS8PrivateKey(block.Bytes)
+		return 0, false
 	}
 }
 
 func signEdDSA(text string, data []byte) ([]byte, error) {
-	key, err := parsePrivate(text)
+	key, err := jwk.ReadPrivate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +227,7 @@ func signEdDSA(text string, data []byte) ([]byte, error) {
 
 // signECDSA returns r and s, each as long as the curve's order (IEEE P1363).
 func signECDSA(text string, digest []byte) ([]byte, error) {
-	key, err := parsePrivate(text)
+	key, err := jwk.ReadPrivate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +247,7 @@ func signECDSA(text string, digest []byte) ([]byte, error) {
 }
 
 func signPSS(text string, hash crypto.Hash, digest []byte, salt int64) ([]byte, error) {
-	key, err := parsePrivate(text)
+	key, err := jwk.ReadPrivate(text)
 	if err != nil {
 		return nil, err
 	}
@@ -247,80 +263,4 @@ func signPSS(text string, hash crypto.Hash, digest []byte, salt int64) ([]byte, 
 	default:
 		return rsa.SignPSS(rand.Reader, k, hash, digest, &rsa.PSSOptions{SaltLength: int(salt)})
 	}
-}
-
-// For crypto/rsa a salt length of 0 means "as long as possible", and CCF's
-// default means none. Without salt the encoding is deterministic (RFC 8017
-// section 9.1.1), so that verifying is comparing.
-
-func encodePSSNoSalt(hash crypto.Hash, digest []byte, bits int) ([]byte, error) {
-	n := (bits + 7) / 8
-	if n < 2*hash.Size()+2 && n < hash.Size()+2 {
-		return nil, errors.New("the key is too short")
-	}
-	h := hash.New()
-	h.Write(make([]byte, 8))
-	h.Write(digest)
-	sum := h.Sum(nil)
-	em := make([]byte, n)
-	db := em[:n-hash.Size()-1]
-	db[len(db)-1] = 1
-	var counter [4]byte
-	for at := 0; at < len(db); counter[3]++ {
-		h.Reset()
-		h.Write(sum)
-		h.Write(counter[:])
-		mask := h.Sum(nil)
-		at += subtle.XORBytes(db[at:], db[at:], mask)
-	}
-	db[0] &= 0xff >> (8*n - bits)
-	copy(em[len(db):], sum)
-	em[n-1] = 0xbc
-	return em, nil
-}
-
-func signPSSNoSalt(k *rsa.PrivateKey, hash crypto.Hash, digest []byte) ([]byte, error) {
-	em, err := encodePSSNoSalt(hash, digest, k.N.BitLen()-1)
-	if err != nil {
-		return nil, err
-	}
-	// Blinding hides the message from the timing of the exponentiation.
-	blind, err := rand.Int(rand.Reader, k.N)
-	if err != nil {
-		return nil, err
-	}
-	inverse := new(big.Int).ModInverse(blind, k.N)
-	if inverse == nil {
-		return nil, errors.New("no blinding factor")
-	}
-	e := big.NewInt(int64(k.E))
-	m := new(big.Int).SetBytes(em)
-	m.Mul(m, new(big.Int).Exp(blind, e, k.N)).Mod(m, k.N)
-	m.Exp(m, k.D, k.N)
-	m.Mul(m, inverse).Mod(m, k.N)
-	sig := m.FillBytes(make([]byte, k.Size()))
-	if !verifyPSSNoSalt(&k.PublicKey, hash, digest, sig) {
-		return nil, errors.New("the private key does not match its public key")
-	}
-	return sig, nil
-}
-
-func verifyPSSNoSalt(k *rsa.PublicKey, hash crypto.Hash, digest, sig []byte) bool {
-	if len(sig) != k.Size() {
-		return false
-	}
-	bits := k.N.BitLen() - 1
-	want, err := encodePSSNoSalt(hash, digest, bits)
-	if err != nil {
-		return false
-	}
-	s := new(big.Int).SetBytes(sig)
-	if s.Cmp(k.N) >= 0 {
-		return false
-	}
-	m := s.Exp(s, big.NewInt(int64(k.E)), k.N)
-	if m.BitLen() > 8*len(want) {
-		return false
-	}
-	return subtle.ConstantTimeCompare(m.FillBytes(make([]byte, len(want))), want) == 1
 }
