@@ -65,25 +65,34 @@ func (x *execution) run(ctx context.Context) (*app.Response, error) {
 	return x.finish(ctx, c, tx)
 }
 
-// find looks the endpoint up: declared ones first, then those of the
-// application's resolver, in a transaction that the handler goes on with.
+// find looks the endpoint up: those of the application's resolver first, as in
+// CCF, so that a bundle may replace a common endpoint; then declared ones. What
+// the resolver read is in the transaction that the handler goes on with
+// (CCF: src/js/registry.cpp, find_endpoint).
 func (x *execution) find() (*app.Match, *kv.Tx, error) {
-	match, err := x.mount.router.match(x.req.Method, x.path)
 	resolver := x.mount.App.Resolver()
-	if err != nil || match != nil && match.Endpoint != nil || resolver == nil {
+	if resolver == nil {
+		match, err := x.mount.router.match(x.req.Method, x.path)
 		return match, nil, err
 	}
 	tx := x.server.cfg.Store.Begin()
 	dynamic, err := resolver.Resolve(tx, x.req.Method, x.path)
-	switch {
-	case err != nil || match == nil:
+	if err != nil || dynamic != nil && dynamic.Endpoint != nil {
 		return dynamic, tx, err
-	case dynamic == nil:
-		return match, tx, nil
-	case dynamic.Endpoint == nil:
-		dynamic.Allow = append(dynamic.Allow, match.Allow...)
 	}
-	return dynamic, tx, nil
+	match, err := x.mount.router.match(x.req.Method, x.path)
+	switch {
+	case err != nil:
+		return nil, tx, err
+	case match == nil:
+		return dynamic, tx, nil
+	case match.Endpoint == nil && dynamic != nil:
+		match.Allow = append(match.Allow, dynamic.Allow...)
+	case match.Endpoint != nil && match.Endpoint.Command:
+		tx.Release()
+		return match, nil, nil
+	}
+	return match, tx, nil
 }
 
 // appTx avoids an interface that holds a nil pointer.

@@ -167,6 +167,30 @@ func allowHeaders(t *testing.T, s *service) {
 	}
 }
 
+// TestScriptsBeforeCommonEndpoints has a bundle take over common endpoints, as
+// applications of CCF do with /receipt.
+func TestScriptsBeforeCommonEndpoints(t *testing.T) {
+	s := start(t, nil)
+	s.open()
+	s.pass(scripts(`export function f(r) { return { body: "mine" } }`, nil, "GET /receipt f", "GET /{a} f", "POST /commit f"))
+	c := s.dial(nil)
+	for request, want := range map[string]string{
+		"GET /app/receipt?transaction_id=2.1": "mine",
+		"GET /app/tx?transaction_id=2.1":      "mine",
+		"POST /app/commit":                    "mine",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		if got := s.ask(c, method, path, ""); got.Status != 200 || string(got.Body) != want {
+			t.Errorf("%s: %d %s", request, got.Status, got.Body)
+		}
+	}
+	s.pass(client.Action{Name: "remove_js_app"})
+	got := s.ask(c, "GET", "/app/tx?transaction_id=2.1", "")
+	if got.Status != 200 || !strings.Contains(string(got.Body), "Committed") || got.Header.Get("x-ms-ccf-transaction-id") != "" {
+		t.Errorf("/tx after the bundle is gone: %d %s %v", got.Status, got.Body, got.Header)
+	}
+}
+
 const callerScript = `export function f(r) { return { body: { caller: r.caller } } }`
 
 func openToAnyone(t *testing.T, s *service) {
