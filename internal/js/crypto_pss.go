@@ -6,8 +6,25 @@ import (
 	"crypto/rsa"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"math/big"
+
+	"synod/internal/jwk"
 )
+
+func signPSS(text string, hash crypto.Hash, digest []byte, salt int64) ([]byte, error) {
+	k, err := jwk.ReadRSAPrivate(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case salt < 0 || salt > int64(k.Size()):
+		return nil, fmt.Errorf("salt length %d", salt)
+	case salt == 0:
+		return signPSSNoSalt(k, hash, digest)
+	default:
+		return rsa.SignPSS(rand.Reader, k, hash, digest, &rsa.PSSOptions{SaltLength: int(salt)})
+	}
+}
 
 // For crypto/rsa a salt length of 0 means "as long as possible", and CCF's
 // default means none. Without salt the encoding is deterministic (RFC 8017
@@ -15,7 +32,7 @@ import (
 
 func encodePSSNoSalt(hash crypto.Hash, digest []byte, bits int) ([]byte, error) {
 	n := (bits + 7) / 8
-	if n < 2*hash.Size()+2 && n < hash.Size()+2 {
+	if n < hash.Size()+2 {
 		return nil, errors.New("the key is too short")
 	}
 	h := hash.New()

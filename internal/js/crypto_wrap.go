@@ -1,7 +1,6 @@
 package js
 
 import (
-	"crypto/rsa"
 	"errors"
 	"strings"
 
@@ -96,15 +95,14 @@ func (w *wrapping) wrap() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := jwk.ReadPublic(text)
-	public, ok := key.(*rsa.PublicKey)
-	if err != nil || !ok {
-		return nil, errNotRSA
+	key, err := jwk.ReadRSAPublic(text)
+	if err != nil {
+		return nil, err
 	}
 	if w.name == wrapOAEP {
-		return keywrap.WrapOAEP(public, w.target, w.label)
+		return keywrap.WrapOAEP(key, w.target, w.label)
 	}
-	return keywrap.WrapOAEPAES(public, int(w.bits), w.target, w.label)
+	return keywrap.WrapOAEPAES(key, int(w.bits), w.target, w.label)
 }
 
 func (w *wrapping) unwrap() ([]byte, error) {
@@ -115,21 +113,15 @@ func (w *wrapping) unwrap() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := jwk.ReadPrivate(text)
+	key, err := jwk.ReadRSAPrivate(text)
 	if err != nil {
 		return nil, err
 	}
-	private, ok := key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errNotRSA
-	}
 	if w.name == wrapOAEP {
-		return keywrap.UnwrapOAEP(private, w.target, w.label)
+		return keywrap.UnwrapOAEP(key, w.target, w.label)
 	}
-	return keywrap.UnwrapOAEPAES(private, w.target, w.label)
+	return keywrap.UnwrapOAEPAES(key, w.target, w.label)
 }
-
-var errNotRSA = errors.New("invalid RSA key")
 
 // pem is the key as text; C programs leave a NUL at its end.
 func (w *wrapping) pem() (string, error) {

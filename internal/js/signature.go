@@ -50,6 +50,11 @@ func (v *vm) signatureArgs(a args, want int) (s signatureArgs, ok bool) {
 	return s, true
 }
 
+var (
+	errNotEC  = errors.New("invalid EC key")
+	errNotRSA = errors.New("invalid RSA key")
+)
+
 // signatureOps sign and verify. Signing uses randomness, so a snapshot must
 // not keep what it returns.
 var signatureOps = []hostOp{
@@ -151,39 +156,48 @@ func verifyOp(v *vm, _ *call, a args) (value, bool) {
 	return boolValue(valid), true
 }
 
-func verifySignature(key string, s signatureArgs, digest, sig []byte) (bool, error) {
-	pub, isCert, err := readVerifyingKey(key)
+func verifySignature(text string, s signatureArgs, digest, sig []byte) (bool, error) {
+	key, isCert, err := readVerifyingKey(text)
 	if err != nil {
 		return false, err
 	}
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		if s.name != "ECDSA" {
-			break
+	if s.name == "ECDSA" {
+		k, ok := key.(*ecdsa.PublicKey)
+		if !ok {
+			return false, errNotEC
 		}
-		if len(sig)%2 != 0 {
-			return false, errors.New("signature has an odd length")
-		}
-		half := len(sig) / 2
-		r, t := new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:])
-		return ecdsa.Verify(k, digest, r, t), nil
-	case *rsa.PublicKey:
-		if s.name != "RSA-PSS" {
-			break
-		}
-		switch {
-		case isCert:
-			opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}
-			return rsa.VerifyPSS(k, crypto.SHA256, digest, sig, opts) == nil, nil
-		case s.salt == 0:
-			return verifyPSSNoSalt(k, crypto.SHA256, digest, sig), nil
-		case s.salt < 0:
-			return false, fmt.Errorf("salt length %d", s.salt)
-		default:
-			return rsa.VerifyPSS(k, crypto.SHA256, digest, sig, &rsa.PSSOptions{SaltLength: int(s.salt)}) == nil, nil
-		}
+		return verifyECDSA(k, digest, sig), nil
 	}
-	return false, fmt.Errorf("the key is not one for %s", s.name)
+	k, ok := key.(*rsa.PublicKey)
+	switch {
+	case !ok:
+		return false, errNotRSA
+	case isCert:
+		return verifyRSACertificate(k, digest, sig), nil
+	case s.salt < 0:
+		return false, fmt.Errorf("salt length %d", s.salt)
+	case s.salt == 0:
+		return verifyPSSNoSalt(k, crypto.SHA256, digest, sig), nil
+	default:
+		return rsa.VerifyPSS(k, crypto.SHA256, digest, sig, &rsa.PSSOptions{SaltLength: int(s.salt)}) == nil, nil
+	}
+}
+
+// verifyECDSA takes r and s, equally long (IEEE P1363).
+func verifyECDSA(k *ecdsa.PublicKey, digest, sig []byte) bool {
+	half := len(sig) / 2
+	if 2*half != len(sig) {
+		return false
+	}
+	r, s := new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:])
+	return ecdsa.Verify(k, digest, r, s)
+}
+
+// verifyRSACertificate takes PSS with any salt, as the algorithm's name says,
+// and PKCS #1 v1.5, since CCF checks by that if the key is in a certificate.
+func verifyRSACertificate(k *rsa.PublicKey, digest, sig []byte) bool {
+	return rsa.VerifyPSS(k, crypto.SHA256, digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}) == nil ||
+		rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, sig) == nil
 }
 
 // readVerifyingKey reads the PEM of a public key or of a certificate.
@@ -233,7 +247,7 @@ func signECDSA(text string, digest []byte) ([]byte, error) {
 	}
 	k, ok := key.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("not an EC key")
+		return nil, errNotEC
 	}
 	r, s, err := ecdsa.Sign(rand.Reader, k, digest)
 	if err != nil {
@@ -244,23 +258,4 @@ func signECDSA(text string, digest []byte) ([]byte, error) {
 	r.FillBytes(out[:n])
 	s.FillBytes(out[n:])
 	return out, nil
-}
-
-func signPSS(text string, hash crypto.Hash, digest []byte, salt int64) ([]byte, error) {
-	key, err := jwk.ReadPrivate(text)
-	if err != nil {
-		return nil, err
-	}
-	k, ok := key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("not an RSA key")
-	}
-	switch {
-	case salt < 0 || salt > int64(k.Size()):
-		return nil, fmt.Errorf("salt length %d", salt)
-	case salt == 0:
-		return signPSSNoSalt(k, hash, digest)
-	default:
-		return rsa.SignPSS(rand.Reader, k, hash, digest, &rsa.PSSOptions{SaltLength: int(salt)})
-	}
 }

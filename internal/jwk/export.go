@@ -26,11 +26,14 @@ const (
 // PublicFromPEM makes a JWK of the public key in PEM text. The JSON has its
 // members in alphabetical order, and "kid" if kid is not nil.
 func PublicFromPEM(kind Kind, text string, kid *string) ([]byte, error) {
-	key, err := ReadPublic(text)
+	var key any
+	var err error
+	if kind == RSA {
+		key, err = ReadRSAPublic(text)
+	} else {
+		key, err = ReadPublic(text)
+	}
 	if err != nil {
-		if kind == RSA {
-			err = errRSA
-		}
 		return nil, err
 	}
 	return export(kind, key, kid, publicMembers)

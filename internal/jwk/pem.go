@@ -57,6 +57,31 @@ func ReadPrivate(text string) (crypto.PrivateKey, error) {
 	})
 }
 
+// ReadRSAPublic is ReadPublic for keys that have to be of RSA. All faults of a
+// block are one error, as in CCF.
+func ReadRSAPublic(text string) (*rsa.PublicKey, error) {
+	key, err := ReadPublic(text)
+	if errors.Is(err, errNotPEM) {
+		return nil, err
+	}
+	if k, ok := key.(*rsa.PublicKey); ok {
+		return k, nil
+	}
+	return nil, errRSA
+}
+
+// ReadRSAPrivate is ReadPrivate for keys that have to be of RSA.
+func ReadRSAPrivate(text string) (*rsa.PrivateKey, error) {
+	key, err := ReadPrivate(text)
+	if err != nil {
+		return nil, err
+	}
+	if k, ok := key.(*rsa.PrivateKey); ok {
+		return k, nil
+	}
+	return nil, errRSA
+}
+
 // read tries the blocks of text until parse knows one.
 func read(text string, parse func(*pem.Block) (any, error)) (any, error) {
 	if !strings.Contains(text, "-----BEGIN") {
