@@ -109,12 +109,11 @@ func (v *vm) keyPair(kind string, private, public any) (value, bool) {
 	return owned(v.parseJSON(string(o.end()), v.json))
 }
 
-// What a script can make the node compute is bounded: larger keys take many
-// seconds, and smaller ones are refused by crypto/rsa.
 const (
-	rsaBitsMin      = 1024
-	rsaBitsMax      = jwk.RSABitsMax
-	rsaExponentUsed = 65537 // unless the script names another
+	// rsaBitsMin is where crypto/rsa begins.
+	rsaBitsMin = 1024
+	// rsaExponent is used unless the script names another.
+	rsaExponent = 65537
 )
 
 func generateRSA(v *vm, _ *call, a args) (value, bool) {
@@ -126,7 +125,7 @@ func generateRSA(v *vm, _ *call, a args) (value, bool) {
 	if !ok {
 		return valExc, false
 	}
-	exponent := int64(rsaExponentUsed)
+	exponent := int64(rsaExponent)
 	if a.argc == 2 {
 		if exponent, ok = v.integer(a.at(1)); !ok {
 			return valExc, false
@@ -143,11 +142,11 @@ func generateRSA(v *vm, _ *call, a args) (value, bool) {
 // and accepts odd ones from 3 to 2^31-1.
 func newRSA(bits, exponent int64) (*rsa.PrivateKey, error) {
 	switch {
-	case bits < rsaBitsMin || bits > rsaBitsMax:
-		return nil, fmt.Errorf("unsupported key size %d, supported: %d to %d", bits, rsaBitsMin, rsaBitsMax)
+	case bits < rsaBitsMin || bits > jwk.RSABitsMax:
+		return nil, fmt.Errorf("unsupported key size %d, supported: %d to %d", bits, rsaBitsMin, jwk.RSABitsMax)
 	case exponent < 3 || exponent > math.MaxInt32 || exponent%2 == 0:
 		return nil, fmt.Errorf("unsupported exponent %d, supported: odd numbers from 3 to %d", exponent, math.MaxInt32)
-	case exponent == rsaExponentUsed:
+	case exponent == rsaExponent:
 		return rsa.GenerateKey(rand.Reader, int(bits))
 	}
 	e := big.NewInt(exponent)
