@@ -103,7 +103,7 @@ command line: synod --config node.json --log-level info`,
 	})
 	root.AddCommand(
 		newSandbox(env), newNode(), newMember(env), newUser(env), newProposal(env), newJWT(env), newIdentity(env),
-		newApp(env), newReceipt(env), newLedger(env), newBench(env), newVersion(env),
+		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newBench(env), newVersion(env),
 	)
 	return root
 }
