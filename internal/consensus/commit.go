@@ -14,12 +14,16 @@ import (
 // commit moves the service's commit to a signature that raft has committed:
 // hooks run, what is below can no longer be undone, and the waiters get their
 // verdict and, if they asked, what a receipt is made of.
-func (r *Replica) commit(sig *evidence.Signature) {
+//
+// all are the signatures that raft has committed since, sig the newest.
+func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 	r.prove(sig)
 	if chunkEnded := r.cfg.Machine.Commit(sig.TxID.SeqNo); chunkEnded {
 		r.disk <- diskOp{committed: sig.TxID.SeqNo}
 	}
-	r.signed.add(sig.TxID.SeqNo)
+	for _, s := range all {
+		r.signed.add(s.TxID.SeqNo)
+	}
 	r.committed.Store(&sig.TxID)
 	r.waiters.committed(sig.TxID.SeqNo)
 }

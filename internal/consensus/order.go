@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"synod"
+	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/machine"
 )
@@ -99,8 +100,7 @@ drain:
 			s.reply(synod.TxID{}, err)
 			continue
 		}
-		r.last++
-		r.pending += size
+		r.logged(id, s.prepared.WriteSet(), s.prepared.Size())
 		s.id = id
 		entries = append(entries, &pb.Entry{Data: entry})
 		taken = append(taken, s)
@@ -109,9 +109,6 @@ drain:
 		return
 	}
 	if err := r.propose(entries); err != nil {
-		for _, s := range taken {
-			r.pending -= uint64(s.prepared.Size())
-		}
 		r.undo(before)
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "transactions refused by raft",
 			attrSeqNo(before+1), attrErr(err))
@@ -145,8 +142,34 @@ func checkPlaces(entries []*pb.Entry) {
 	}
 }
 
-// undo takes back every entry above seqno. Raft has none of them.
+// logged notes the next entry of the log.
+func (r *Replica) logged(id synod.TxID, ws *kv.WriteSet, size int) {
+	r.last = id.SeqNo
+	r.pending += uint64(size)
+	r.tail = append(r.tail, logged{id, ws, uint64(size)})
+}
+
+// undo takes back every entry above seqno: raft has refused or lost them.
 func (r *Replica) undo(seqno synod.SeqNo) {
-	r.cfg.Machine.Undo(synod.TxID{View: r.view, SeqNo: seqno})
+	id := r.applied
+	for n := len(r.tail); n > 0; n = len(r.tail) {
+		if e := r.tail[n-1]; e.id.SeqNo <= seqno {
+			id = e.id
+			break
+		}
+		r.pending -= r.tail[n-1].size
+		r.tail = r.tail[:n-1]
+	}
+	if id.SeqNo != seqno {
+		panic(fmt.Sprintf("consensus: take back the entries after %d, but %s is applied", seqno, r.applied))
+	}
+	for n := len(r.sigs); n > 0 && r.sigs[n-1].TxID.SeqNo > seqno; n = len(r.sigs) {
+		r.sigs = r.sigs[:n-1]
+	}
+	if r.change != nil && r.change.seqno > seqno {
+		r.change = nil
+	}
+	r.cfg.Machine.Undo(id)
 	r.last = seqno
+	r.ordered.Store(uint64(seqno))
 }

@@ -15,13 +15,19 @@ import (
 // goroutine in order, and the answers that depend on them come back only
 // after its fdatasync.
 func (r *Replica) ready() {
-	for r.raft.HasReady() {
+	for r.failed == nil && r.raft.HasReady() {
 		rd := r.raft.Ready()
 		if rd.SoftState != nil {
 			r.roleChanged(rd.SoftState)
 		}
-		r.fillOpening(rd.Entries)
+		r.take(rd.Entries)
+		if r.failed != nil {
+			return
+		}
 		checkPlaces(rd.Entries)
+		for _, s := range rd.ReadStates {
+			r.readConfirmed(s)
+		}
 		for _, m := range rd.Messages {
 			switch m.GetTo() {
 			case raft.LocalAppendThread:
@@ -29,57 +35,149 @@ func (r *Replica) ready() {
 				r.disk <- diskOp{entries: m.GetEntries(), responses: m.GetResponses()}
 			case raft.LocalApplyThread:
 				r.apply(m.GetEntries())
-				r.stepAll(m.GetResponses())
+				r.deliver(m.GetResponses())
 			default:
-				panic(fmt.Sprintf("consensus: a message to %d, but this service has one node", m.GetTo()))
+				r.send(m)
 			}
 		}
 	}
 }
 
-func (r *Replica) stepAll(messages []*pb.Message) {
+// deliver passes on what raft says once something is done: to itself or to
+// other nodes.
+func (r *Replica) deliver(messages []*pb.Message) {
 	for _, m := range messages {
+		if m.GetTo() != r.cfg.ID {
+			r.send(m)
+			continue
+		}
 		if err := r.raft.Step(m); err != nil {
 			panic(fmt.Sprintf("consensus: raft refused %s: %s", m.GetType(), err))
 		}
 	}
 }
 
-// roleChanged notes who leads. A replica leads from the moment its opening
-// entry is filled, not before: until then it has nothing to order after.
-func (r *Replica) roleChanged(s *raft.SoftState) {
-	view := synod.View(r.raft.BasicStatus().GetTerm())
-	if s.RaftState != raft.StateLeader {
-		r.leading = false
+func (r *Replica) send(m *pb.Message) {
+	if r.cfg.Send == nil {
+		panic(fmt.Sprintf("consensus: a message to %d, but this service has one node", m.GetTo()))
 	}
-	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
+	r.cfg.Send(m)
 }
 
-// fillOpening gives raft's own entry of a won election its bytes, before it
-// is written or sent: the create transaction of a new service, a signature
-// for any other view. Raft hands out the entry that it keeps, so that the
-// bytes reach disk, messages and commit alike; the pinned version's behaviour
-// is held by TestElectionEntryCarriesBytes.
-func (r *Replica) fillOpening(entries []*pb.Entry) {
+// roleChanged notes who leads. A replica leads from the moment its opening
+// entry is filled, not before: until then it has nothing to order after. One
+// that leads no more takes what is not committed out of the store: it may be
+// overwritten, and nobody may read it here.
+func (r *Replica) roleChanged(s *raft.SoftState) {
+	view := synod.View(r.raft.BasicStatus().GetTerm())
+	if s.RaftState != raft.StateLeader && r.leading {
+		r.leading = false
+		r.cfg.Machine.Uninstall(r.applied)
+		r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming follower", attrView(view))
+	}
+	if s.Lead == 0 {
+		r.dropReads(ErrNoPrimary)
+	}
+	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
+	r.publish()
+}
+
+// take brings tree and bookkeeping up to the entries that raft adds to its
+// log: those of another node, and this one's own that opens a view or changes
+// the configuration, whose bytes it gets here. Those that this node ordered
+// are there already.
+func (r *Replica) take(entries []*pb.Entry) {
 	for _, e := range entries {
-		if len(e.GetData()) > 0 || e.GetType() != pb.EntryNormal {
-			continue
-		}
 		id := synod.TxID{View: synod.View(e.GetTerm()), SeqNo: synod.SeqNo(e.GetIndex())}
-		if id.SeqNo != r.last+1 {
-			panic(fmt.Sprintf("consensus: view opens at %s, but %d is the last entry", id, r.last))
+		switch {
+		case r.ordersAt(id):
+			if r.change != nil && r.change.seqno == id.SeqNo {
+				e.Data = r.change.entry
+			}
+		case len(e.GetData()) == 0:
+			r.open(e, id)
+		default:
+			r.receive(e, id)
 		}
-		data, err := r.opening(id)
-		if err != nil {
-			panic(fmt.Sprintf("consensus: open view at %s: %s", id, err))
+		if r.failed != nil {
+			return
 		}
-		e.Data = data
-		r.last, r.view, r.leading = id.SeqNo, id.View, true
-		r.ordered.Store(uint64(r.last))
-		r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
-		if id.SeqNo == 1 {
-			r.noteOrdered()
-		}
+	}
+}
+
+// ordersAt says whether the entry is one that this replica has ordered.
+func (r *Replica) ordersAt(id synod.TxID) bool {
+	if id.SeqNo > r.last || len(r.tail) == 0 {
+		return false
+	}
+	first := r.tail[0].id.SeqNo
+	return id.SeqNo >= first && r.tail[id.SeqNo-first].id == id
+}
+
+// receive takes an entry of another node. If its place is taken, what this
+// node has from there on was never committed, and goes.
+func (r *Replica) receive(e *pb.Entry, id synod.TxID) {
+	if id.SeqNo <= r.last {
+		r.undo(id.SeqNo - 1)
+	}
+	if err := r.receiveNext(e, id); err != nil {
+		r.failed = fmt.Errorf("an entry from another node: %w", err)
+	}
+}
+
+func (r *Replica) receiveNext(e *pb.Entry, id synod.TxID) error {
+	if id.SeqNo != r.last+1 {
+		return fmt.Errorf("%s after %d", id, r.last)
+	}
+	if err := checkKind(e); err != nil {
+		return err
+	}
+	rec, err := r.cfg.Machine.Receive(e.GetData())
+	if err != nil {
+		return err
+	}
+	if rec.ID != id {
+		return fmt.Errorf("the bytes at %s are those of %s", id, rec.ID)
+	}
+	size := rec.Size
+	if rec.Signature != nil {
+		size = 0
+	}
+	r.logged(id, rec.WriteSet, size)
+	r.ordered.Store(uint64(r.last))
+	if rec.Signature != nil {
+		r.signedAt(rec.Signature)
+		r.verify(rec.Signature)
+	} else {
+		r.noteOrdered()
+	}
+	return nil
+}
+
+// open gives raft's own entry of a won election its bytes, before it is
+// written or sent: the create transaction of a new service, a signature for
+// any other view. Raft hands out the entry that it keeps, so that the bytes
+// reach disk, messages and commit alike; the pinned version's behaviour is held
+// by TestElectionEntryCarriesBytes. What the log holds and raft has not
+// committed yet goes into the store first: it is the leader's now to order
+// after.
+func (r *Replica) open(e *pb.Entry, id synod.TxID) {
+	if id.SeqNo != r.last+1 {
+		panic(fmt.Sprintf("consensus: view opens at %s, but %d is the last entry", id, r.last))
+	}
+	for _, l := range r.tail {
+		r.cfg.Machine.Install(l.id, l.ws)
+	}
+	data, err := r.opening(id)
+	if err != nil {
+		panic(fmt.Sprintf("consensus: open view at %s: %s", id, err))
+	}
+	e.Data = data
+	r.view, r.opened, r.leading, r.signing = id.View, id.SeqNo, true, false
+	r.ordered.Store(uint64(r.last))
+	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
+	if id.SeqNo == 1 {
+		r.noteOrdered()
 	}
 }
 
@@ -90,7 +188,11 @@ func (r *Replica) opening(id synod.TxID) ([]byte, error) {
 			return nil, err
 		}
 		defer p.Release()
-		return r.cfg.Machine.Order(p, id)
+		data, err := r.cfg.Machine.Order(p, id)
+		if err == nil {
+			r.logged(id, p.WriteSet(), p.Size())
+		}
+		return data, err
 	}
 	root := r.cfg.Machine.Tree.Root()
 	tree, err := r.cfg.Machine.Tree.Serialise(id.SeqNo - 1)
@@ -105,22 +207,37 @@ func (r *Replica) opening(id synod.TxID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.logged(id, sig.WriteSet, 0)
 	r.signedAt(sig)
 	return data, nil
 }
 
-// apply takes entries that raft has committed. The leader has installed them
-// when it ordered them; what is left is to move the service's commit.
+// apply takes entries that raft has committed. A leader has installed them
+// when it ordered them; a follower does now. Then the service's commit moves to
+// the newest signature among them.
 func (r *Replica) apply(entries []*pb.Entry) {
-	last := synod.SeqNo(entries[len(entries)-1].GetIndex())
+	for i, e := range entries {
+		l := r.tail[i]
+		if l.id.SeqNo != synod.SeqNo(e.GetIndex()) || l.id.View != synod.View(e.GetTerm()) {
+			panic(fmt.Sprintf("consensus: raft commits %d.%d where the log has %s", e.GetTerm(), e.GetIndex(), l.id))
+		}
+		if l.id.SeqNo > r.cfg.Machine.Installed().SeqNo {
+			r.cfg.Machine.Install(l.id, l.ws)
+		}
+		r.applied = l.id
+		if e.GetType() != pb.EntryNormal {
+			r.applyChange(e)
+		}
+	}
+	r.tail = append(r.tail[:0], r.tail[len(entries):]...)
 	n := 0
-	for n < len(r.sigs) && r.sigs[n].TxID.SeqNo <= last {
+	for n < len(r.sigs) && r.sigs[n].TxID.SeqNo <= r.applied.SeqNo {
 		n++
 	}
 	if n == 0 {
 		return
 	}
 	r.settled = r.sigs[n-1].upTo
-	r.commit(r.sigs[n-1].Signature)
+	r.commit(r.sigs[n-1].Signature, r.sigs[:n])
 	r.sigs = append(r.sigs[:0], r.sigs[n:]...)
 }

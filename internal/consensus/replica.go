@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"synod"
 	"synod/internal/evidence"
+	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/machine"
 )
@@ -57,20 +60,39 @@ const (
 	// uncommittedBytesMax bounds the memory of entries that are ordered and not
 	// committed. It is held before ordering, so that raft never has to refuse.
 	uncommittedBytesMax = 256 << 20
+	// inboxMax bounds the messages of other nodes that wait.
+	inboxMax = 1024
+	// readsMax bounds the linearizable reads that wait to be asked for.
+	readsMax = 4096
 	// signRetry is how long a signature that failed is not tried again.
 	signRetry = 100 * time.Millisecond
 )
 
-// Config is what a Replica is made of. Everything but the durations and counts
-// is required; those fall back to the defaults above.
+// Config is what a Replica is made of. The durations and counts fall back to
+// the defaults above.
 type Config struct {
-	ID      uint64 // raft's name of this node; never used twice in a service
+	ID      uint64 // raft's name of this node, see RaftID
 	Log     *ledger.Log
 	Machine *machine.Machine
-	Signer  *evidence.Signer
+	Signer  Signer
 	// Create makes the first transaction of a new service; the replica releases
-	// it.
+	// it. A node that joins has Start instead.
 	Create func() (*machine.Prepared, error)
+	Start  *Start
+
+	// Send passes a message to the node of that raft name, or drops it. It does
+	// not block and does not change the message. A service of one node needs
+	// neither it nor the next three.
+	Send func(*pb.Message)
+	// Verify checks the two signatures of a signature transaction that another
+	// node made. It runs on the verifying worker.
+	Verify func(*evidence.Signature) error
+	// Wanted is the membership that the committed state asks for, by raft name.
+	// The replica goroutine of the leader asks.
+	Wanted func() Membership
+	// RecordChange makes the transaction that records a change of raft's
+	// configuration and the configuration after it.
+	RecordChange func(change, after []byte) (*machine.Prepared, error)
 
 	Tick             time.Duration // 10 ms if zero
 	ElectionTimeout  time.Duration // maximum; 5 s if zero
@@ -80,6 +102,23 @@ type Config struct {
 	Quiet            time.Duration
 
 	Logger *slog.Logger
+	Now    func() time.Time // time.Now if nil
+}
+
+// Signer makes signature transactions; see evidence.Signer.
+type Signer interface {
+	Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error)
+}
+
+// Start is where the log of a joining node begins.
+type Start struct {
+	// After is the transaction whose state the machine holds: that of a
+	// snapshot, or zero for a node that takes the log from its beginning.
+	After synod.TxID
+	// ViewStarts are the first seqnos of the views 1, 2, … up to After.
+	ViewStarts []synod.SeqNo
+	// Configuration is raft's after After, as RecordChange was given it.
+	Configuration []byte
 }
 
 // Replica is one node's part in consensus.
@@ -88,26 +127,39 @@ type Replica struct {
 	store *store
 
 	// owned by the replica goroutine
-	raft    *raft.RawNode
-	leading bool
-	view    synod.View
-	last    synod.SeqNo // newest ordered entry
-	signing bool        // a signature is being made; ordering waits
-	signer  signState
-	sigs    []pendingSignature // ordered and not yet committed, oldest first
-	pending uint64             // bytes of entries ordered since the start, signatures left out
-	settled uint64             // how many of them are committed
-	failed  error              // the disk refused; no more is ordered
-	batch   []*Submission
-	onDisk  int // appends handed to the storage goroutine and not done
+	raft      *raft.RawNode
+	conf      *pb.ConfState // after the newest applied change
+	leading   bool
+	view      synod.View  // of the entries that this replica orders
+	opened    synod.SeqNo // the first of them
+	last      synod.SeqNo // newest entry of the log
+	applied   synod.TxID  // newest entry that raft has committed
+	tail      []logged    // the entries above applied, oldest first
+	change    *change     // of the configuration, in the log and not applied
+	signing   bool        // a signature is being made; ordering waits
+	signingAt synod.TxID  // of that signature
+	signer    signState
+	sigs      []pendingSignature // ordered and not yet committed, oldest first
+	pending   uint64             // bytes of entries ordered since the start, signatures left out
+	settled   uint64             // how many of them are committed
+	failed    error              // the disk refused; no more is ordered
+	batch     []*Submission
+	onDisk    int // appends handed to the storage goroutine and not done
 
 	submissions chan *Submission
 	disk        chan diskOp
 	stored      chan storedOp
 	toSign      chan signJob
 	signatures  chan signResult
+	toVerify    chan *evidence.Signature
+	refused     chan error // a signature that did not verify
+	inbox       chan *pb.Message
+	reads       chan *read
+	transfers   chan struct{}
 	wake        chan struct{}
 	done        chan struct{}
+	waitingRead map[uint64]*read // by the key that raft knows them by
+	readKey     uint64
 
 	// published by the replica goroutine, read by any
 	committed atomic.Pointer[synod.TxID]
@@ -117,6 +169,14 @@ type Replica struct {
 	signed    signedIndex
 	waiters   waiters
 	counters  counters
+	peers     atomic.Pointer[Status]
+}
+
+// logged is an entry that raft has not committed yet.
+type logged struct {
+	id   synod.TxID
+	ws   *kv.WriteSet
+	size uint64 // bytes that count as pending
 }
 
 // pendingSignature is a signature that is not committed.
@@ -132,33 +192,55 @@ type Role struct {
 	View    synod.View
 }
 
-// New makes the replica of a new service: an empty log and a configuration of
-// itself alone. Run then elects it in view 2.
+// New makes the replica of a new service, with an empty log and a configuration
+// of itself alone, which Run then elects in view 2; or, with Start, that of a
+// node that joins one.
 func New(cfg Config) (*Replica, error) {
-	if cfg.Log.Last() != 0 {
-		return nil, fmt.Errorf("start a service on a ledger that holds %d entries", cfg.Log.Last())
-	}
 	cfg = withDefaults(cfg)
+	begin := cfg.Start
+	if begin == nil {
+		begin = &Start{Configuration: Founding(cfg.ID)}
+	}
+	if last := cfg.Log.Last(); last != begin.After.SeqNo {
+		return nil, fmt.Errorf("the log must begin after %s, but the ledger directory ends at %d", begin.After, last)
+	}
+	conf := &pb.ConfState{}
+	if err := proto.Unmarshal(begin.Configuration, conf); err != nil || len(conf.GetVoters()) == 0 {
+		return nil, fmt.Errorf("the configuration after %s cannot be read: %v", begin.After, err)
+	}
 	r := &Replica{
 		cfg:         cfg,
-		store:       newStore(cfg.Log, &pb.ConfState{Voters: []uint64{cfg.ID}}, &pb.HardState{Term: new(uint64(1))}, nil),
+		conf:        conf,
+		store:       newStore(cfg.Log, conf, begin),
+		last:        begin.After.SeqNo,
+		applied:     begin.After,
 		submissions: make(chan *Submission, queueMax),
 		disk:        make(chan diskOp, 2*diskMax),
 		stored:      make(chan storedOp, 2*diskMax),
 		toSign:      make(chan signJob, 1),
 		signatures:  make(chan signResult, 1),
+		toVerify:    make(chan *evidence.Signature, 1),
+		refused:     make(chan error, 1),
+		inbox:       make(chan *pb.Message, inboxMax),
+		reads:       make(chan *read, readsMax),
+		transfers:   make(chan struct{}, 1),
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
+		waitingRead: map[uint64]*read{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
-	r.committed.Store(&synod.TxID{})
-	r.role.Store(&Role{})
+	r.waiters.passed = begin.After.SeqNo
+	r.committed.Store(&begin.After)
+	r.ordered.Store(uint64(r.last))
+	r.role.Store(&Role{View: begin.After.View})
+	r.peers.Store(&Status{Configuration: conf})
 	ticks := max(int(cfg.ElectionTimeout/2/cfg.Tick), 2)
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        cfg.ID,
 		ElectionTick:              ticks,
 		HeartbeatTick:             min(max(int(cfg.MessageTimeout/cfg.Tick), 1), ticks-1),
 		Storage:                   r.store,
+		Applied:                   uint64(begin.After.SeqNo),
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             1 << 20,
 		MaxInflightMsgs:           256,
@@ -194,23 +276,27 @@ func withDefaults(cfg Config) Config {
 	if cfg.Quiet == 0 {
 		cfg.Quiet = DefaultQuiet
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return cfg
 }
 
 // Run is the replica goroutine. It elects the replica of a new service, then
-// serves until ctx ends (nil) or the disk fails (the error). Transactions that
-// were answered before are on disk when it returns.
+// serves until ctx ends (nil), or until the disk fails or another node sent what
+// cannot be believed (the error). Transactions that were answered before are on
+// disk when it returns.
 func (r *Replica) Run(ctx context.Context) error {
 	defer close(r.done)
-	workers := make(chan struct{}, 2)
-	go func() { r.runStorage(); workers <- struct{}{} }()
-	go func() { r.runSigner(); workers <- struct{}{} }()
+	var workers sync.WaitGroup
+	workers.Go(r.runStorage)
+	workers.Go(r.runSigner)
+	workers.Go(r.runVerifier)
 	defer func() {
 		close(r.toSign)
 		close(r.disk)
-		for range 2 {
-			<-workers
-		}
+		close(r.toVerify)
+		workers.Wait()
 	}()
 
 	ticker := time.NewTicker(r.cfg.Tick)
@@ -218,31 +304,70 @@ func (r *Replica) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 
-	if err := r.raft.Campaign(); err != nil {
-		return fmt.Errorf("campaign: %w", err)
+	if err := r.begin(); err != nil {
+		return err
 	}
-	for {
-		r.ready()
-		timer.Reset(r.sign(time.Now()))
+	for r.failed == nil {
+		timer.Reset(r.act())
 		select {
 		case <-ctx.Done():
 			r.stop()
 			return nil
 		case s := <-r.accepting():
 			r.order(s)
+		case m := <-r.receiving():
+			r.step(m)
 		case op := <-r.stored:
-			if r.finishStore(op); r.failed != nil {
-				r.stop()
-				return r.failed
-			}
+			r.finishStore(op)
 		case s := <-r.signatures:
 			r.finishSign(s)
+		case err := <-r.refused:
+			r.failed = err
+		case q := <-r.reads:
+			r.startRead(q)
+		case <-r.transfers:
+			r.transfer()
 		case <-ticker.C:
-			r.raft.Tick()
+			r.tick()
 		case <-timer.C:
 		case <-r.wake:
 		}
 	}
+	r.stop()
+	return r.failed
+}
+
+// begin elects the only replica of a new service.
+func (r *Replica) begin() error {
+	if r.cfg.Start != nil {
+		return nil
+	}
+	if err := r.raft.Campaign(); err != nil {
+		return fmt.Errorf("campaign: %w", err)
+	}
+	return nil
+}
+
+// act does all that follows from what came in, and says when to look again.
+func (r *Replica) act() time.Duration {
+	r.ready()
+	r.reconfigure()
+	r.ready()
+	return r.sign(r.cfg.Now())
+}
+
+// tick is the passing of one Config.Tick.
+func (r *Replica) tick() {
+	r.raft.Tick()
+	r.publish()
+}
+
+// receiving is the queue of messages while their entries can be stored.
+func (r *Replica) receiving() chan *pb.Message {
+	if r.onDisk >= diskMax {
+		return nil
+	}
+	return r.inbox
 }
 
 // accepting is the queue of submissions while they can be ordered, else nil.
@@ -261,6 +386,7 @@ func (r *Replica) stop() {
 			s.reply(synod.TxID{}, ErrStopped)
 		default:
 			r.waiters.stop()
+			r.dropReads(ErrStopped)
 			return
 		}
 	}

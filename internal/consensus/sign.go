@@ -27,7 +27,7 @@ const never = time.Hour
 
 // noteOrdered starts the clocks of the entries just ordered.
 func (r *Replica) noteOrdered() {
-	now := time.Now()
+	now := r.cfg.Now()
 	r.signer.lastOrdered = now
 	if r.signer.firstPending.IsZero() {
 		r.signer.firstPending = now
@@ -105,7 +105,7 @@ func (r *Replica) startSign() {
 	if err != nil {
 		panic("consensus: serialise tree for " + id.String() + ": " + err.Error())
 	}
-	r.signing = true
+	r.signing, r.signingAt = true, id
 	r.interest.Store(false)
 	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
 }
@@ -121,8 +121,11 @@ func (r *Replica) runSigner() {
 
 // finishSign orders the signature at the seqno reserved for it.
 func (r *Replica) finishSign(res signResult) {
+	if !r.signing || res.job.id != r.signingAt {
+		return // of a view that this replica no longer leads
+	}
 	r.signing = false
-	r.signer.spent(res.cost, time.Now())
+	r.signer.spent(res.cost, r.cfg.Now())
 	if !r.leading || r.view != res.job.id.View || r.failed != nil {
 		return
 	}
@@ -131,7 +134,7 @@ func (r *Replica) finishSign(res signResult) {
 		res.err = r.orderSignature(res.sig, before)
 	}
 	if res.err != nil {
-		r.signer.notBefore = time.Now().Add(signRetry)
+		r.signer.notBefore = r.cfg.Now().Add(signRetry)
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no signature", attrTx(res.job.id), attrErr(res.err))
 		return
 	}
@@ -144,7 +147,7 @@ func (r *Replica) orderSignature(sig *evidence.Signature, before synod.SeqNo) er
 	if err != nil {
 		return err
 	}
-	r.last = sig.TxID.SeqNo
+	r.logged(sig.TxID, sig.WriteSet, 0)
 	if err := r.propose([]*pb.Entry{{Data: entry}}); err != nil {
 		r.undo(before)
 		return err

@@ -84,5 +84,5 @@ func (r *Replica) finishStore(op storedOp) {
 		r.failed = op.err
 		return
 	}
-	r.stepAll(op.responses)
+	r.deliver(op.responses)
 }

@@ -19,11 +19,12 @@ const tailBytes = 8 << 20
 // store is raft's Storage over the ledger's files, with the newest entries in
 // memory. The storage goroutine appends; any goroutine reads.
 type store struct {
-	log *ledger.Log
+	log   *ledger.Log
+	begin synod.TxID // what the log follows
 
 	mu    sync.RWMutex
 	conf  *pb.ConfState
-	hard  *pb.HardState // as the log was opened; never written: nodes do not come back
+	hard  *pb.HardState // at the start; never written: nodes do not come back
 	views []viewStart   // of every entry on disk, oldest first
 	tail  []*pb.Entry   // the newest entries, contiguous, ending at last
 	bytes int           // of tail
@@ -36,8 +37,19 @@ type viewStart struct {
 	first synod.SeqNo
 }
 
-func newStore(log *ledger.Log, conf *pb.ConfState, hard *pb.HardState, views []viewStart) *store {
-	return &store{log: log, conf: conf, hard: hard, views: views, last: uint64(log.Last())}
+func newStore(log *ledger.Log, conf *pb.ConfState, begin *Start) *store {
+	s := &store{log: log, begin: begin.After, conf: conf, last: uint64(begin.After.SeqNo)}
+	// The first election of a new service makes view 2.
+	s.hard = &pb.HardState{Term: new(max(uint64(begin.After.View), 1)), Commit: new(uint64(begin.After.SeqNo))}
+	for i, first := range begin.ViewStarts {
+		view := viewStart{synod.View(i + 1), first}
+		if n := len(s.views); n > 0 && s.views[n-1].first == first {
+			s.views[n-1] = view // a view without entries
+			continue
+		}
+		s.views = append(s.views, view)
+	}
+	return s
 }
 
 // append makes entries durable and then visible.
@@ -132,6 +144,9 @@ func (s *store) InitialState() (*pb.HardState, *pb.ConfState, error) { return s.
 func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if lo <= uint64(s.begin.SeqNo) {
+		return nil, raft.ErrCompacted
+	}
 	if hi > s.last+1 {
 		return nil, raft.ErrUnavailable
 	}
@@ -149,7 +164,7 @@ func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries[i] = &pb.Entry{Term: new(uint64(e.TxID.View)), Index: new(uint64(e.TxID.SeqNo)), Data: b}
+		entries[i] = &pb.Entry{Type: kindOf(e).Enum(), Term: new(uint64(e.TxID.View)), Index: new(uint64(e.TxID.SeqNo)), Data: b}
 	}
 	return limit(entries, maxSize), nil
 }
@@ -168,8 +183,11 @@ func limit(entries []*pb.Entry, maxSize uint64) []*pb.Entry {
 
 // Term implements raft.Storage.
 func (s *store) Term(i uint64) (uint64, error) {
-	if i == 0 {
-		return 0, nil
+	if i == uint64(s.begin.SeqNo) {
+		return uint64(s.begin.View), nil
+	}
+	if i < uint64(s.begin.SeqNo) {
+		return 0, raft.ErrCompacted
 	}
 	view, ok := s.viewOf(synod.SeqNo(i))
 	if !ok {
@@ -186,7 +204,7 @@ func (s *store) LastIndex() (uint64, error) {
 }
 
 // FirstIndex implements raft.Storage.
-func (s *store) FirstIndex() (uint64, error) { return 1, nil }
+func (s *store) FirstIndex() (uint64, error) { return uint64(s.begin.SeqNo) + 1, nil }
 
 // Snapshot implements raft.Storage. A peer that needs entries from before the
 // first gets a snapshot file, not one through raft.

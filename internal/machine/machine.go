@@ -15,6 +15,10 @@ import (
 // that seal them and the bookkeeping of chunks.
 type Machine struct {
 	Tree *evidence.Tree
+	// OnSecrets is told of each write to the broadcast of ledger secrets, as
+	// soon as its entry has its place: the next entry may need them. An error
+	// refuses the entry. It may be told twice of one entry.
+	OnSecrets func(synod.TxID, kv.MapWrites) error
 
 	store   *kv.Store
 	secrets *secrets.Chain
@@ -65,6 +69,9 @@ func (m *Machine) install(f *frame, ws *kv.WriteSet, claims [32]byte, id synod.T
 	f.place(id, header, evidenceDigest)
 	entry := f.seal(secret, id)
 
+	if err := m.takeSecrets(id, ws); err != nil {
+		return nil, fmt.Errorf("order %s: %w", id, err)
+	}
 	digest := sha256.Sum256(entry)
 	m.Tree.Append(leaf(digest, evidenceDigest, claims))
 	if err := m.store.Commit(ws, id); err != nil {
@@ -88,7 +95,7 @@ func leaf(writeSet, evidence, claims [32]byte) [32]byte {
 // may be committed.
 func (m *Machine) Undo(id synod.TxID) {
 	m.secrets.Truncate(id.SeqNo)
-	m.store.Rollback(id)
+	m.Uninstall(id)
 	if err := m.Tree.Retract(id.SeqNo); err != nil {
 		panic(fmt.Sprintf("machine: undo to %s: %s", id, err))
 	}

@@ -57,6 +57,9 @@ func Prepare(tx *kv.Tx, claims [32]byte) *Prepared {
 	return &Prepared{tx: tx, ws: ws, claims: claims, frame: layOut(ws, claims)}
 }
 
+// WriteSet is what the transaction wrote.
+func (p *Prepared) WriteSet() *kv.WriteSet { return p.ws }
+
 // Release releases the transaction, for those who have handed it over.
 func (p *Prepared) Release() { p.tx.Release() }
 

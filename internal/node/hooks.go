@@ -17,7 +17,6 @@ import (
 func (n *Node) installHooks() {
 	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
 	n.store.OnCommit(tables.Service, n.onService)
-	n.store.OnLocal(tables.EncryptedLedgerSecrets, n.onNewLedgerSecret)
 }
 
 // onEndorsedCertificate serves this node's certificate once its row is

@@ -169,12 +169,11 @@ func (n *Node) rekey(tx *kv.Tx) error {
 }
 
 // onNewLedgerSecret takes a rekey's secret into use for the entries after it.
-func (n *Node) onNewLedgerSecret(id synod.TxID, w kv.MapWrites) {
+func (n *Node) onNewLedgerSecret(id synod.TxID, w kv.MapWrites) error {
 	for _, row := range w.Writes {
 		var broadcast tables.LedgerSecretsForNodes
 		if err := json.Unmarshal(row.Value, &broadcast); err != nil {
-			n.fail("new ledger secret", id, err)
-			continue
+			return fmt.Errorf("new ledger secret: %w", err)
 		}
 		for _, s := range broadcast[n.id.node] {
 			if s.Version != nil {
@@ -184,11 +183,12 @@ func (n *Node) onNewLedgerSecret(id synod.TxID, w kv.MapWrites) {
 			if err != nil || len(raw) != 32 {
 				// Going on with the old secret would make entries that no
 				// other node can read.
-				panic("node: cannot decrypt the ledger secret made at " + id.String())
+				return fmt.Errorf("cannot decrypt the ledger secret made at %s", id)
 			}
 			n.secrets.Set(id.SeqNo+1, secrets.SecretFrom([32]byte(raw)))
 		}
 	}
+	return nil
 }
 
 // endorseSelf starts the chain of service identities: the service's key,

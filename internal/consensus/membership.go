@@ -1,0 +1,261 @@
+package consensus
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/confchange"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+	"google.golang.org/protobuf/proto"
+
+	"synod"
+	"synod/internal/kv"
+	"synod/internal/tables"
+)
+
+// Membership is who should take part in consensus, by raft name: true for a
+// voter, false for a learner, who gets every entry and counts for nothing.
+type Membership map[uint64]bool
+
+// caughtUp is how many entries a learner may lack to be made a voter.
+const caughtUp = 100
+
+// RaftID is raft's name of a node: the first eight bytes of its ID. Node IDs
+// are hashes of keys that are never used again, and so neither are these.
+func RaftID(id synod.NodeID) (uint64, error) {
+	b, err := hex.DecodeString(string(id))
+	if err != nil || len(b) != 32 {
+		return 0, fmt.Errorf("node ID %q is not 32 bytes in hex", string(id))
+	}
+	name := binary.BigEndian.Uint64(b)
+	// Raft keeps zero and the two highest names for itself.
+	if name == 0 || name >= raft.LocalApplyThread {
+		return 0, fmt.Errorf("node ID %s begins with bytes that raft reserves", id)
+	}
+	return name, nil
+}
+
+// Founding is the configuration of a service's first node alone.
+func Founding(id uint64) []byte { return marshal(&pb.ConfState{Voters: []uint64{id}}) }
+
+// change is a change of the configuration that is in this leader's log.
+type change struct {
+	seqno synod.SeqNo
+	entry []byte // of the ledger
+}
+
+// reconfigure moves raft's configuration one step toward the membership that
+// is wanted, if raft is sure to take it: the leader's opening entry and the
+// change before are applied. Raft answers a change that it does not take with
+// an empty entry, which would have no bytes here.
+func (r *Replica) reconfigure() {
+	if r.cfg.Wanted == nil || !r.leading || r.signing || r.failed != nil || r.change != nil || r.applied.SeqNo < r.opened {
+		return
+	}
+	wanted := r.cfg.Wanted()
+	if wanted == nil {
+		return
+	}
+	if leads, listed := wanted[r.cfg.ID]; (!listed || !leads) && len(r.conf.GetVotersOutgoing()) == 0 {
+		// Who leaves hands over first; the next leader makes the change.
+		if to := r.successor(func(id uint64) bool { return wanted[id] }); to != 0 {
+			r.raft.TransferLeader(to)
+			return
+		}
+		if len(r.conf.GetVoters()) > 1 {
+			return
+		}
+	}
+	if next := nextChange(r.conf, wanted, r.isCaughtUp); next != nil {
+		r.proposeChange(next)
+	}
+}
+
+func (r *Replica) isCaughtUp(id uint64) bool {
+	p, ok := r.raft.Status().Progress[id]
+	return ok && p.RecentActive && p.Match+caughtUp >= uint64(r.last)
+}
+
+// nextChange is the next step from a configuration to the wanted one, nil if
+// there is none: leave a joint configuration; add a newcomer as learner;
+// exchange voters once the new ones have the log, at once; drop learners who
+// have left. There is never a configuration without a wanted voter that is
+// caught up.
+func nextChange(conf *pb.ConfState, wanted Membership, ready func(uint64) bool) *pb.ConfChangeV2 {
+	if len(conf.GetVotersOutgoing()) > 0 {
+		return &pb.ConfChangeV2{}
+	}
+	var promote, demote []uint64
+	for _, id := range sortedNames(wanted) {
+		voter, learner := slices.Contains(conf.GetVoters(), id), slices.Contains(conf.GetLearners(), id)
+		switch {
+		case !voter && !learner:
+			return single(pb.ConfChangeAddLearnerNode, id)
+		case learner && wanted[id] && ready(id):
+			promote = append(promote, id)
+		}
+	}
+	staying := len(promote)
+	for _, id := range conf.GetVoters() {
+		if wanted[id] {
+			staying++
+		} else {
+			demote = append(demote, id)
+		}
+	}
+	if staying == 0 {
+		demote = nil
+	}
+	if cc := exchange(promote, demote); cc != nil {
+		return cc
+	}
+	for _, id := range conf.GetLearners() {
+		if _, listed := wanted[id]; !listed {
+			return single(pb.ConfChangeRemoveNode, id)
+		}
+	}
+	return nil
+}
+
+func single(t pb.ConfChangeType, id uint64) *pb.ConfChangeV2 {
+	return &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: t.Enum(), NodeId: new(id)}}}
+}
+
+func exchange(promote, demote []uint64) *pb.ConfChangeV2 {
+	cc := &pb.ConfChangeV2{}
+	for _, id := range promote {
+		cc.Changes = append(cc.Changes, single(pb.ConfChangeAddNode, id).GetChanges()...)
+	}
+	for _, id := range demote {
+		cc.Changes = append(cc.Changes, single(pb.ConfChangeAddLearnerNode, id).GetChanges()...)
+	}
+	switch len(cc.GetChanges()) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		// Explicit: raft must never append the leave by itself.
+		cc.Transition = pb.ConfChangeTransitionJointExplicit.Enum()
+	}
+	return cc
+}
+
+func sortedNames(m Membership) []uint64 {
+	names := make([]uint64, 0, len(m))
+	for id := range m {
+		names = append(names, id)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// proposeChange puts a change into the log. Raft wants to read the change when
+// it takes it; the entry's bytes take its place before it is written or sent.
+func (r *Replica) proposeChange(cc *pb.ConfChangeV2) {
+	if err := r.orderChange(cc); err != nil {
+		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no change of the configuration", attrErr(err))
+	}
+}
+
+func (r *Replica) orderChange(cc *pb.ConfChangeV2) error {
+	after, err := configurationAfter(r.conf, cc)
+	if err != nil {
+		return err
+	}
+	p, err := r.cfg.RecordChange(marshal(cc), marshal(after))
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	before, id := r.last, synod.TxID{View: r.view, SeqNo: r.last + 1}
+	entry, err := r.cfg.Machine.Order(p, id)
+	if err != nil {
+		return err
+	}
+	r.logged(id, p.WriteSet(), p.Size())
+	r.change = &change{seqno: id.SeqNo, entry: entry}
+	if err := r.propose([]*pb.Entry{{Type: pb.EntryConfChangeV2.Enum(), Data: marshal(cc)}}); err != nil {
+		r.undo(before)
+		return err
+	}
+	r.ordered.Store(uint64(r.last))
+	r.noteOrdered()
+	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Changing the configuration", attrTx(id), slog.String("after", after.String()))
+	return nil
+}
+
+// configurationAfter is what raft will answer when it applies the change.
+func configurationAfter(conf *pb.ConfState, cc *pb.ConfChangeV2) (*pb.ConfState, error) {
+	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(1, 0), LastIndex: 1}
+	cfg, progress, err := confchange.Restore(changer, conf)
+	if err != nil {
+		return nil, err
+	}
+	changer.Tracker.Config, changer.Tracker.Progress = cfg, progress
+	if cc.LeaveJoint() {
+		cfg, progress, err = changer.LeaveJoint()
+	} else if autoLeave, joint := cc.EnterJoint(); joint {
+		cfg, progress, err = changer.EnterJoint(autoLeave, cc.GetChanges()...)
+	} else {
+		cfg, progress, err = changer.Simple(cc.GetChanges()...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	changer.Tracker.Config, changer.Tracker.Progress = cfg, progress
+	return changer.Tracker.ConfState(), nil
+}
+
+// applyChange tells raft that a change is committed.
+func (r *Replica) applyChange(e *pb.Entry) {
+	row := configurationRow(r.tail, synod.SeqNo(e.GetIndex()))
+	cc := &pb.ConfChangeV2{}
+	if err := proto.Unmarshal(row.ConfChange, cc); err != nil {
+		panic(fmt.Sprintf("consensus: change of the configuration at %d: %s", e.GetIndex(), err))
+	}
+	r.conf = r.raft.ApplyConfChange(cc)
+	if want := string(row.ConfState); string(marshal(r.conf)) != want {
+		panic(fmt.Sprintf("consensus: the configuration after %d is %s, the entry says another", e.GetIndex(), r.conf))
+	}
+	if r.change != nil && r.change.seqno <= synod.SeqNo(e.GetIndex()) {
+		r.change = nil
+	}
+	r.publish()
+}
+
+// configurationRow is what an entry of the tail says of its change.
+func configurationRow(tail []logged, seqno synod.SeqNo) tables.RaftConfig {
+	var row tables.RaftConfig
+	for _, l := range tail {
+		if l.id.SeqNo != seqno {
+			continue
+		}
+		for _, m := range l.ws.Maps {
+			if m.Name == tables.Raft && len(m.Writes) == 1 {
+				readRow(m.Writes[0], &row)
+			}
+		}
+	}
+	return row
+}
+
+func readRow(w kv.Write, row *tables.RaftConfig) {
+	if err := json.Unmarshal(w.Value, row); err != nil {
+		panic("consensus: row of the configuration: " + err.Error())
+	}
+}
+
+func marshal(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("consensus: encode: " + err.Error()) // no required field is missing
+	}
+	return b
+}

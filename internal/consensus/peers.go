@@ -1,0 +1,253 @@
+package consensus
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"synod"
+	"synod/internal/evidence"
+	"synod/internal/kv"
+	"synod/internal/ledger"
+	"synod/internal/tables"
+)
+
+// ErrNoPrimary says that no node is known to lead.
+var ErrNoPrimary = errors.New("no primary is known")
+
+// Receive takes a message of another node. It never blocks: what does not fit
+// is dropped, which raft makes good. The message is the replica's from then on.
+func (r *Replica) Receive(m *pb.Message) {
+	select {
+	case r.inbox <- m:
+	default:
+	}
+}
+
+// step hands raft a message of another node, if it is of a kind that other
+// nodes may send. Every entry must have bytes: raft's own empty ones never
+// leave a node.
+func (r *Replica) step(m *pb.Message) {
+	switch m.GetType() {
+	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
+		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgReadIndex, pb.MsgReadIndexResp, pb.MsgTimeoutNow:
+	default:
+		return
+	}
+	if m.GetTo() != r.cfg.ID || m.GetFrom() == r.cfg.ID || m.GetFrom() == 0 {
+		return
+	}
+	for _, e := range m.GetEntries() {
+		if m.GetType() == pb.MsgApp && len(e.GetData()) == 0 {
+			return
+		}
+	}
+	if err := r.raft.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
+		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "a message was refused by raft", attrErr(err))
+	}
+}
+
+// checkKind makes sure that an entry changes the configuration exactly when it
+// writes the row that says so, alone.
+func checkKind(e *pb.Entry) error {
+	parsed, err := ledger.ParseEntry(e.GetData())
+	if err != nil {
+		return err
+	}
+	if kindOf(parsed) != e.GetType() {
+		return fmt.Errorf("entry %s is sent as %s", parsed.TxID, e.GetType())
+	}
+	return nil
+}
+
+// kindOf is raft's type of an entry.
+func kindOf(e *ledger.Entry) pb.EntryType {
+	if kv.DomainStartsWith(e.PublicMaps, tables.Raft) {
+		return pb.EntryConfChangeV2
+	}
+	return pb.EntryNormal
+}
+
+// verify has the newest signature of another node checked; older ones that
+// still wait are covered by it.
+func (r *Replica) verify(sig *evidence.Signature) {
+	if r.cfg.Verify == nil {
+		return
+	}
+	select {
+	case <-r.toVerify:
+	default:
+	}
+	r.toVerify <- sig
+}
+
+// runVerifier is the verifying worker.
+func (r *Replica) runVerifier() {
+	for sig := range r.toVerify {
+		if err := r.cfg.Verify(sig); err != nil {
+			select {
+			case r.refused <- fmt.Errorf("the signature at %s: %w", sig.TxID, err):
+			default:
+			}
+		}
+	}
+}
+
+// Transfer asks the leader to hand over to the voter that has most of the log,
+// if the voters that were heard of lately, itself left out, are a quorum.
+func (r *Replica) Transfer() {
+	select {
+	case r.transfers <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Replica) transfer() {
+	if to := r.successor(func(uint64) bool { return true }); to != 0 {
+		r.raft.TransferLeader(to)
+	}
+}
+
+// successor is the active voter with the longest log among those allowed, 0 if
+// there is none or if the active ones are no quorum without this node.
+func (r *Replica) successor(allowed func(uint64) bool) uint64 {
+	if !r.leading {
+		return 0
+	}
+	voters, active := 0, 0
+	best, match := uint64(0), uint64(0)
+	status := r.raft.Status()
+	for _, id := range r.conf.GetVoters() {
+		voters++
+		p, ok := status.Progress[id]
+		if id == r.cfg.ID || !ok || !p.RecentActive {
+			continue
+		}
+		active++
+		if allowed(id) && (best == 0 || p.Match > match) {
+			best, match = id, p.Match
+		}
+	}
+	if active <= voters/2 && voters > 2 || active == 0 {
+		return 0
+	}
+	return best
+}
+
+// read is a linearizable read that waits to learn which state it must see.
+type read struct {
+	index chan uint64
+	err   chan error
+}
+
+// ReadIndex confirms with a majority that nothing newer than it is committed,
+// and returns the newest committed signature that covers it: a state at or
+// after it is linearizable. The errors are ErrNoPrimary, ErrStopped and ctx's.
+func (r *Replica) ReadIndex(ctx context.Context) (synod.SeqNo, error) {
+	q := &read{index: make(chan uint64, 1), err: make(chan error, 1)}
+	select {
+	case r.reads <- q:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-r.done:
+		return 0, ErrStopped
+	}
+	var index uint64
+	select {
+	case index = <-q.index:
+	case err := <-q.err:
+		return 0, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-r.done:
+		return 0, ErrStopped
+	}
+	x := &waiter{id: synod.TxID{SeqNo: synod.SeqNo(index)}, done: make(chan struct{})}
+	if r.waiters.add(x) {
+		r.poke()
+		select {
+		case <-x.done:
+		case <-ctx.Done():
+			r.waiters.remove(x)
+			return 0, ctx.Err()
+		}
+	}
+	if seqno := r.Committed().SeqNo; uint64(seqno) >= index {
+		return seqno, nil
+	}
+	return 0, ErrStopped
+}
+
+func (r *Replica) startRead(q *read) {
+	if r.Role().Leader == 0 {
+		q.err <- ErrNoPrimary
+		return
+	}
+	r.forgetReads()
+	r.readKey++
+	r.waitingRead[r.readKey] = q
+	r.raft.ReadIndex(binary.BigEndian.AppendUint64(nil, r.readKey))
+}
+
+// forgetReads bounds how many reads wait for an answer that may never come:
+// the oldest half is told that there is no primary.
+func (r *Replica) forgetReads() {
+	if len(r.waitingRead) < readsMax {
+		return
+	}
+	for key, q := range r.waitingRead {
+		if key <= r.readKey-readsMax/2 {
+			q.err <- ErrNoPrimary
+			delete(r.waitingRead, key)
+		}
+	}
+}
+
+func (r *Replica) readConfirmed(s raft.ReadState) {
+	if len(s.RequestCtx) != 8 {
+		return
+	}
+	key := binary.BigEndian.Uint64(s.RequestCtx)
+	if q := r.waitingRead[key]; q != nil {
+		delete(r.waitingRead, key)
+		q.index <- s.Index
+	}
+}
+
+func (r *Replica) dropReads(err error) {
+	for key, q := range r.waitingRead {
+		q.err <- err
+		delete(r.waitingRead, key)
+	}
+}
+
+// Status is what a replica knows of the others, as of its last tick.
+type Status struct {
+	Configuration *pb.ConfState
+	Peers         map[uint64]Peer // of a leader; nil on others
+}
+
+// Peer is a leader's knowledge of one node.
+type Peer struct {
+	Match  synod.SeqNo // what it surely has on disk
+	Active bool        // heard of within an election timeout
+}
+
+// Peers returns what this replica knows of the others.
+func (r *Replica) Peers() *Status { return r.peers.Load() }
+
+// publish makes what this replica knows of the others readable.
+func (r *Replica) publish() {
+	s := &Status{Configuration: r.conf}
+	if r.leading {
+		s.Peers = map[uint64]Peer{}
+		for id, p := range r.raft.Status().Progress {
+			s.Peers[id] = Peer{Match: synod.SeqNo(p.Match), Active: p.RecentActive || id == r.cfg.ID}
+		}
+	}
+	r.peers.Store(s)
+}
