@@ -23,6 +23,21 @@ const kept = 1 << 13
 // NewTree returns the tree of an empty ledger: leaf 0 alone.
 func NewTree() *Tree { return &Tree{t: merkle.New()} }
 
+// TreeFrom returns the tree over 0..seqno of which seqno is the last service
+// commit: serialised is the tree over what is before, as the signature at seqno
+// wrote it, and leaf that signature's own.
+func TreeFrom(serialised []byte, seqno synod.SeqNo, leaf [32]byte) (*Tree, error) {
+	t, err := merkle.Deserialise(serialised)
+	if err != nil {
+		return nil, err
+	}
+	if last := t.MaxIndex(); last+1 != uint64(seqno) {
+		return nil, fmt.Errorf("the serialised tree ends at %d, the signature is at %d", last, seqno)
+	}
+	t.Append(leaf)
+	return &Tree{t: t, from: seqno}, nil
+}
+
 // Append adds the leaf of the next entry.
 func (t *Tree) Append(leaf [32]byte) {
 	t.mu.Lock()

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"io"
 	"strconv"
 	"strings"
 
@@ -31,73 +33,114 @@ type Snapshot struct {
 // snapshotBit marks the initialisation vector of a snapshot, in its last byte.
 const snapshotBit = 0x80
 
-// ParseSnapshot reads a snapshot file as far as the map blocks, which it leaves
-// alone, like the receipt. Errors are *CorruptError.
-func ParseSnapshot(b []byte) (*Snapshot, error) {
-	if len(b) < entryMin {
-		return nil, corrupt(0, 0, "%d bytes are too few for a snapshot", len(b))
+// SnapshotHead is what a snapshot file says before its map blocks, and where
+// they are.
+type SnapshotHead struct {
+	SeqNo      synod.SeqNo
+	Hash       [32]byte      // as in Snapshot
+	ViewStarts []synod.SeqNo // as in Snapshot
+	Tag        [16]byte
+	MapsAt     int64 // of the public map blocks, bytes from the start of the file
+	CipherAt   int64 // of the private maps' ciphertext
+	ReceiptAt  int64 // of the receipt, which is the rest of the file
+}
+
+// viewStartsMax bounds the view history that is read, in bytes: a million
+// elections.
+const viewStartsMax = 8 << 20
+
+// headFixed is what stands before the view history.
+const headFixed = PublicAt + 1 + 8 + 8 + 8 + 32 + 8
+
+// ReadSnapshotHead reads the head of a snapshot file of size bytes. An error is
+// r's own or a *CorruptError.
+func ReadSnapshotHead(r io.ReaderAt, size int64) (*SnapshotHead, error) {
+	b := make([]byte, headFixed)
+	if size < int64(len(b)) {
+		return nil, corrupt(0, 0, "%d bytes are too few for a snapshot", size)
+	}
+	if err := readAt(r, b, 0); err != nil {
+		return nil, err
 	}
 	word := binary.LittleEndian.Uint64(b)
-	size := word>>16 + HeaderSize
+	h := &SnapshotHead{
+		SeqNo: synod.SeqNo(binary.LittleEndian.Uint64(b[IVAt:])), Tag: [16]byte(b[TagAt:IVAt]),
+		MapsAt: headFixed, ReceiptAt: int64(word>>16 + HeaderSize),
+	}
 	switch {
 	case byte(word) != formatVersion:
 		return nil, corrupt(0, 0, "version %d, want %d", byte(word), formatVersion)
 	case byte(word>>8) != 0:
 		return nil, corrupt(1, 0, "flags %#x in a snapshot", byte(word>>8))
-	case size < entryMin || size > uint64(len(b)):
-		return nil, corrupt(2, 0, "size %d in a file of %d bytes", size, len(b))
+	case h.ReceiptAt < headFixed || h.ReceiptAt > size:
+		return nil, corrupt(2, 0, "size %d in a file of %d bytes", h.ReceiptAt, size)
 	}
-	var e Entry
-	e.TxID.SeqNo = synod.SeqNo(binary.LittleEndian.Uint64(b[IVAt:]))
-	if err := e.split(b[:size:size]); err != nil {
-		return nil, err
+	public := binary.LittleEndian.Uint64(b[LengthAt:])
+	if public < headFixed-PublicAt || public > uint64(h.ReceiptAt-PublicAt) {
+		return nil, corrupt(LengthAt, h.SeqNo, "public domain of %d bytes in an entry of %d", public, h.ReceiptAt)
 	}
-	s := &Snapshot{
-		SeqNo: e.TxID.SeqNo, Public: e.Public, Tag: e.Tag, IV: e.IV,
-		Cipher: e.Cipher, Raw: e.Raw, Receipt: b[size:],
-	}
-	switch {
-	case e.IV != SnapshotIV(s.SeqNo):
-		return nil, corrupt(IVAt, s.SeqNo, "initialisation vector is not a snapshot's")
-	case e.Type != TypeSnapshot:
-		return nil, corrupt(PublicAt, s.SeqNo, "entry type %d, want %d", e.Type, TypeSnapshot)
-	case s.SeqNo == 0 || synod.SeqNo(binary.LittleEndian.Uint64(e.Public[1:])) != s.SeqNo:
-		return nil, corrupt(PublicAt+1, s.SeqNo, "seqno is not the initialisation vector's")
-	}
-	at := 1 + 8 + 8
-	hash, rest, ok := cutPrefixed(e.Public[at:])
-	if !ok || len(hash) != len(s.Hash) {
-		return nil, corrupt(int64(PublicAt+at), s.SeqNo, "hash is not 32 bytes")
-	}
-	copy(s.Hash[:], hash)
-	at += 8 + len(hash)
-	views, rest, ok := cutPrefixed(rest)
-	if !ok || len(views)%8 != 0 {
-		return nil, corrupt(int64(PublicAt+at), s.SeqNo, "view history is not whole")
-	}
-	s.ViewStarts = make([]synod.SeqNo, 0, len(views)/8)
-	for ; len(views) > 0; views = views[8:] {
-		start := synod.SeqNo(binary.LittleEndian.Uint64(views))
-		if n := len(s.ViewStarts); start > s.SeqNo || n > 0 && start < s.ViewStarts[n-1] {
-			return nil, corrupt(int64(PublicAt+at), s.SeqNo, "view %d starts at %d", n+1, start)
-		}
-		s.ViewStarts = append(s.ViewStarts, start)
-	}
-	s.PublicMaps = rest
-	return s, nil
+	h.CipherAt = PublicAt + int64(public)
+	return h, h.readPublic(r, b)
 }
 
-// cutPrefixed takes bytes that follow their length.
-func cutPrefixed(b []byte) (head, rest []byte, ok bool) {
-	if len(b) < 8 {
-		return nil, nil, false
+// readPublic reads the head of the public domain, of which b holds the fixed
+// part.
+func (h *SnapshotHead) readPublic(r io.ReaderAt, b []byte) error {
+	const viewsAt = headFixed - 8
+	views := binary.LittleEndian.Uint64(b[viewsAt:])
+	switch {
+	case [12]byte(b[IVAt:LengthAt]) != SnapshotIV(h.SeqNo):
+		return corrupt(IVAt, h.SeqNo, "initialisation vector is not a snapshot's")
+	case EntryType(b[PublicAt]) != TypeSnapshot:
+		return corrupt(PublicAt, h.SeqNo, "entry type %d, want %d", b[PublicAt], TypeSnapshot)
+	case h.SeqNo == 0 || synod.SeqNo(binary.LittleEndian.Uint64(b[PublicAt+1:])) != h.SeqNo:
+		return corrupt(PublicAt+1, h.SeqNo, "seqno is not the initialisation vector's")
+	case binary.LittleEndian.Uint64(b[PublicAt+17:]) != uint64(len(h.Hash)):
+		return corrupt(PublicAt+17, h.SeqNo, "hash is not 32 bytes")
+	case views%8 != 0 || views > viewStartsMax || views > uint64(h.CipherAt-h.MapsAt):
+		return corrupt(viewsAt, h.SeqNo, "view history is not whole, or too long")
 	}
-	n := binary.LittleEndian.Uint64(b)
-	b = b[8:]
-	if n > uint64(len(b)) {
-		return nil, nil, false
+	copy(h.Hash[:], b[viewsAt-len(h.Hash):])
+	history := make([]byte, views)
+	if err := readAt(r, history, h.MapsAt); err != nil {
+		return err
 	}
-	return b[:n], b[n:], true
+	h.MapsAt += int64(views)
+	h.ViewStarts = make([]synod.SeqNo, 0, views/8)
+	for ; len(history) > 0; history = history[8:] {
+		start := synod.SeqNo(binary.LittleEndian.Uint64(history))
+		if n := len(h.ViewStarts); start > h.SeqNo || n > 0 && start < h.ViewStarts[n-1] {
+			return corrupt(headFixed, h.SeqNo, "view %d starts at %d", n+1, start)
+		}
+		h.ViewStarts = append(h.ViewStarts, start)
+	}
+	return nil
+}
+
+// readAt fills b. io.EOF with all bytes read is no error.
+func readAt(r io.ReaderAt, b []byte, at int64) error {
+	if n, err := r.ReadAt(b, at); n < len(b) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	return nil
+}
+
+// ParseSnapshot reads a snapshot file as far as the map blocks, which it leaves
+// alone, like the receipt. Errors are *CorruptError.
+func ParseSnapshot(b []byte) (*Snapshot, error) {
+	h, err := ReadSnapshotHead(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{
+		SeqNo: h.SeqNo, Hash: h.Hash, ViewStarts: h.ViewStarts,
+		Public: b[PublicAt:h.CipherAt:h.CipherAt], PublicMaps: b[h.MapsAt:h.CipherAt:h.CipherAt],
+		Tag: h.Tag, IV: SnapshotIV(h.SeqNo), Cipher: b[h.CipherAt:h.ReceiptAt:h.ReceiptAt],
+		Raw: b[:h.ReceiptAt:h.ReceiptAt], Receipt: b[h.ReceiptAt:],
+	}, nil
 }
 
 // Digest is the SHA-256 of the snapshot without its receipt: the claims digest
