@@ -96,19 +96,23 @@ func (g *group) start(id uint64, founder bool) *member {
 			err := tables.PutJSON(tx, tables.Raft, tables.UnitKey(), tables.RaftConfig{ConfChange: change, ConfState: after})
 			return machine.Prepare(tx, [32]byte{}), err
 		},
-		Create: func() (*machine.Prepared, error) {
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	if founder {
+		cfg.Create = func() (*machine.Prepared, error) {
 			tx := m.store.Begin()
 			tx.Put("public:genesis", []byte("k"), []byte("v"))
 			return machine.Prepare(tx, [32]byte{}), nil
-		},
-		Logger: slog.New(slog.DiscardHandler),
-	}
-	if !founder {
-		cfg.Start = &Start{Configuration: Founding(1)}
+		}
 	}
 	r, err := New(cfg)
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	if !founder {
+		if err := r.Join(&Start{Configuration: Founding(1)}); err != nil {
+			g.t.Fatal(err)
+		}
 	}
 	m.Replica = r
 	g.mu.Lock()

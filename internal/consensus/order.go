@@ -41,6 +41,9 @@ func (r *Replica) Submit(p *machine.Prepared) (synod.TxID, error) {
 	if p.Size() == 0 {
 		return synod.TxID{}, machine.ErrTooLarge
 	}
+	if !r.joined.Load() {
+		return synod.TxID{}, ErrNotPrimary
+	}
 	s := submissionPool.Get().(*Submission)
 	s.prepared = p
 	select {

@@ -22,6 +22,9 @@ var ErrNoPrimary = errors.New("no primary is known")
 // Receive takes a message of another node. It never blocks: what does not fit
 // is dropped, which raft makes good. The message is the replica's from then on.
 func (r *Replica) Receive(m *pb.Message) {
+	if !r.joined.Load() {
+		return
+	}
 	select {
 	case r.inbox <- m:
 	default:
@@ -148,6 +151,9 @@ type read struct {
 // and returns the newest committed signature that covers it: a state at or
 // after it is linearizable. The errors are ErrNoPrimary, ErrStopped and ctx's.
 func (r *Replica) ReadIndex(ctx context.Context) (synod.SeqNo, error) {
+	if !r.joined.Load() {
+		return 0, ErrNoPrimary
+	}
 	q := &read{index: make(chan uint64, 1), err: make(chan error, 1)}
 	select {
 	case r.reads <- q:

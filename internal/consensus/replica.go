@@ -76,9 +76,8 @@ type Config struct {
 	Machine *machine.Machine
 	Signer  Signer
 	// Create makes the first transaction of a new service; the replica releases
-	// it. A node that joins has Start instead.
+	// it. Nil for a node that joins one.
 	Create func() (*machine.Prepared, error)
-	Start  *Start
 
 	// Send passes a message to the node of that raft name, or drops it. It does
 	// not block and does not change the message. A service of one node needs
@@ -170,6 +169,7 @@ type Replica struct {
 	waiters   waiters
 	counters  counters
 	peers     atomic.Pointer[Status]
+	joined    atomic.Bool
 }
 
 // logged is an entry that raft has not committed yet.
@@ -192,28 +192,15 @@ type Role struct {
 	View    synod.View
 }
 
-// New makes the replica of a new service, with an empty log and a configuration
-// of itself alone, which Run then elects in view 2; or, with Start, that of a
-// node that joins one.
+// New makes a replica. With Config.Create it is that of a new service, with an
+// empty log and a configuration of itself alone, which Run elects in view 2.
+// Otherwise it is nobody's yet: it orders nothing and knows no transaction
+// until Join.
 func New(cfg Config) (*Replica, error) {
 	cfg = withDefaults(cfg)
-	begin := cfg.Start
-	if begin == nil {
-		begin = &Start{Configuration: Founding(cfg.ID)}
-	}
-	if last := cfg.Log.Last(); last != begin.After.SeqNo {
-		return nil, fmt.Errorf("the log must begin after %s, but the ledger directory ends at %d", begin.After, last)
-	}
-	conf := &pb.ConfState{}
-	if err := proto.Unmarshal(begin.Configuration, conf); err != nil || len(conf.GetVoters()) == 0 {
-		return nil, fmt.Errorf("the configuration after %s cannot be read: %v", begin.After, err)
-	}
 	r := &Replica{
 		cfg:         cfg,
-		conf:        conf,
-		store:       newStore(cfg.Log, conf, begin),
-		last:        begin.After.SeqNo,
-		applied:     begin.After,
+		store:       &store{log: cfg.Log},
 		submissions: make(chan *Submission, queueMax),
 		disk:        make(chan diskOp, 2*diskMax),
 		stored:      make(chan storedOp, 2*diskMax),
@@ -229,7 +216,34 @@ func New(cfg Config) (*Replica, error) {
 		waitingRead: map[uint64]*read{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
-	r.waiters.passed = begin.After.SeqNo
+	r.committed.Store(&synod.TxID{})
+	r.role.Store(&Role{})
+	r.peers.Store(&Status{Configuration: &pb.ConfState{}})
+	if cfg.Create == nil {
+		return r, nil
+	}
+	if last := cfg.Log.Last(); last != 0 {
+		return nil, fmt.Errorf("start a service on a ledger that holds %d entries", last)
+	}
+	return r, r.Join(&Start{Configuration: Founding(cfg.ID)})
+}
+
+// Join makes the replica one of an existing service, whose log it takes from
+// where its machine stands. It is called once, before Run. Entries that the
+// ledger directory holds beyond are compared with those that come, and cut off
+// if they were not committed.
+func (r *Replica) Join(begin *Start) error {
+	if last := r.cfg.Log.Last(); last < begin.After.SeqNo {
+		return fmt.Errorf("the log must go on after %s, but the ledger directory ends at %d", begin.After, last)
+	}
+	conf := &pb.ConfState{}
+	if err := proto.Unmarshal(begin.Configuration, conf); err != nil || len(conf.GetVoters()) == 0 {
+		return fmt.Errorf("the configuration after %s cannot be read: %w", begin.After, err)
+	}
+	cfg := r.cfg
+	r.conf, r.last, r.applied = conf, begin.After.SeqNo, begin.After
+	r.store.start(conf, begin)
+	r.waiters.start(begin.After.SeqNo)
 	r.committed.Store(&begin.After)
 	r.ordered.Store(uint64(r.last))
 	r.role.Store(&Role{View: begin.After.View})
@@ -251,10 +265,11 @@ func New(cfg Config) (*Replica, error) {
 		Logger:                    raftLogger{cfg.Logger},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+		return fmt.Errorf("start raft: %w", err)
 	}
 	r.raft = rn
-	return r, nil
+	r.joined.Store(true)
+	return nil
 }
 
 func withDefaults(cfg Config) Config {
@@ -339,7 +354,7 @@ func (r *Replica) Run(ctx context.Context) error {
 
 // begin elects the only replica of a new service.
 func (r *Replica) begin() error {
-	if r.cfg.Start != nil {
+	if r.cfg.Create == nil {
 		return nil
 	}
 	if err := r.raft.Campaign(); err != nil {

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"sync"
@@ -37,8 +38,11 @@ type viewStart struct {
 	first synod.SeqNo
 }
 
-func newStore(log *ledger.Log, conf *pb.ConfState, begin *Start) *store {
-	s := &store{log: log, begin: begin.After, conf: conf, last: uint64(begin.After.SeqNo)}
+// start lets the log follow a transaction.
+func (s *store) start(conf *pb.ConfState, begin *Start) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin, s.conf, s.last = begin.After, conf, uint64(begin.After.SeqNo)
 	// The first election of a new service makes view 2.
 	s.hard = &pb.HardState{Term: new(max(uint64(begin.After.View), 1)), Commit: new(uint64(begin.After.SeqNo))}
 	for i, first := range begin.ViewStarts {
@@ -49,7 +53,6 @@ func newStore(log *ledger.Log, conf *pb.ConfState, begin *Start) *store {
 		}
 		s.views = append(s.views, view)
 	}
-	return s
 }
 
 // append makes entries durable and then visible.
@@ -62,7 +65,7 @@ func (s *store) append(entries []*pb.Entry) error {
 		}
 		raw[i] = e.GetData()
 	}
-	if err := s.log.Append(synod.SeqNo(first), raw); err != nil {
+	if err := s.write(synod.SeqNo(first), raw); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -80,6 +83,26 @@ func (s *store) append(entries []*pb.Entry) error {
 		s.tail = append([]*pb.Entry(nil), s.tail[drop:]...)
 	}
 	return nil
+}
+
+// write puts entries on disk. Those that a joining node found in its ledger
+// directory as committed must be the same ones.
+func (s *store) write(first synod.SeqNo, raw [][]byte) error {
+	have := s.log.Committed()
+	for len(raw) > 0 && first <= have {
+		found, err := s.log.Read(first, first, 0)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(found[0], raw[0]) {
+			return fmt.Errorf("the ledger directory holds another entry %d than the service: it is of another service, or was changed", first)
+		}
+		first, raw = first+1, raw[1:]
+	}
+	if len(raw) == 0 {
+		return nil
+	}
+	return s.log.Append(first, raw)
 }
 
 // cut forgets the entries from index first on.

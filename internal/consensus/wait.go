@@ -26,6 +26,13 @@ type waiter struct {
 	done      chan struct{} // closed when commit reaches id.SeqNo or the replica stops
 }
 
+// start sets what is committed already.
+func (w *waiters) start(seqno synod.SeqNo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.passed = seqno
+}
+
 // any says whether somebody waits.
 func (w *waiters) any() bool { return w.count.Load() > 0 }
 
