@@ -53,7 +53,7 @@ It tries much and proves nothing: read what was never reached by eye. Exit code
 			err = report.WriteText(p.out)
 		}
 		if n := report.Count(conlint.Error); err == nil && n > 0 {
-			err = fmt.Errorf("the constitution has %d errors", n)
+			err = fmt.Errorf("errors in the constitution: %d", n)
 		}
 		return err
 	}

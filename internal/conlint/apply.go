@@ -42,8 +42,30 @@ func (l *linter) apply() error {
 		if err := l.surprise(store, s); err != nil {
 			return err
 		}
+		if err := l.missing(s); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// missing runs apply on a service without members, nodes and so on: what a proposal names may
+// have gone by the time that it is accepted. To refuse then is right, to fall
+// over is not.
+func (l *linter) missing(s *subject) error {
+	var did []string
+	tx := kv.New().Begin()
+	defer tx.Release()
+	l.svc.foundation(tx)
+	out, err := l.applyOn(tx, s.request, &did)
+	if err == nil && out.thrown != nil && isMistake(out.thrown.Reason) && s.variant == "" && !s.guessed {
+		at, ok := l.src.traced(out.thrown.Trace)
+		if !ok {
+			at = s.at
+		}
+		l.find(Note, "apply-unsure", at, fmt.Sprintf("apply throws on %s when the rows that it reads are not there (%s), instead of saying what is missing", s.label(), out.thrown.Reason), "look whether a row is there before reading it")
+	}
+	return err
 }
 
 // carryOut runs apply and notes what it did.
@@ -125,7 +147,7 @@ func (l *linter) surprise(store *kv.Store, s *subject) error {
 	if s.variant != "" {
 		return nil
 	}
-	for _, a := range []any{nil, "text", 7, []any{}, args{}} {
+	for _, a := range garbage {
 		r := request{name: s.name, args: a}
 		v, err := l.validity(proposal(r))
 		if err != nil {

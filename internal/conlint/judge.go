@@ -45,6 +45,10 @@ func list(all []*subject) string {
 	const namedMax = 6
 	var names []string
 	powers := map[string]bool{}
+	weight := func(s *subject) int {
+		return slices.IndexFunc(append(critical[:len(critical):len(critical)], s.powers...), func(p string) bool { return slices.Contains(s.powers, p) })
+	}
+	all = slices.SortedStableFunc(slices.Values(all), func(a, b *subject) int { return weight(a) - weight(b) })
 	for _, s := range all {
 		if len(names) < namedMax {
 			names = append(names, s.label())

@@ -78,9 +78,13 @@ func (p *probes) add(at int, what string, from, to int) int {
 
 func (p *probes) insert(at int, text string) { p.inserts = append(p.inserts, insert{at, text}) }
 
-// statement marks one of the top level. `export` stands before its position.
+// statement marks one of the top level. `export` stands before its position;
+// the tree does not have that of every kind of statement.
 func (p *probes) statement(s ast.Statement) {
 	at := begin(s)
+	if at < 0 || at > len(p.tree.mask) {
+		return
+	}
 	from := at
 	if i := strings.LastIndex(p.tree.src.text[:at], "export"); i >= 0 && strings.TrimSpace(p.tree.mask[i:at]) == "" {
 		from = i

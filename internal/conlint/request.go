@@ -144,6 +144,27 @@ func (r request) wrongTypes() map[string]any {
 	return all
 }
 
+// garbage is what no action means as its arguments.
+var garbage = []any{nil, "text", 7, []any{}, args{}}
+
+// unusual are garbage, and the arguments with each in turn left out or of
+// another kind.
+func (r request) unusual() []any {
+	all := slices.Clone(garbage)
+	given, _ := r.args.(args)
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		for _, v := range []any{nil, "text", 7, -1, args{}, args{"keys": []any{args{}}}, []any{args{}}} {
+			with := maps.Clone(given)
+			with[name] = v
+			all = append(all, with)
+		}
+		without := maps.Clone(given)
+		delete(without, name)
+		all = append(all, without)
+	}
+	return all
+}
+
 // values are what an argument of an unknown action is tried with.
 func (s *service) values() []any {
 	return []any{

@@ -26,7 +26,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "%d actions: %d errors, %d warnings, %d notes\n", len(r.Actions), r.Count(Error), r.Count(Warning), r.Count(Note))
+	_, err := fmt.Fprintf(w, "%d actions; errors: %d, warnings: %d, notes: %d\n", len(r.Actions), r.Count(Error), r.Count(Warning), r.Count(Note))
 	return err
 }
 

@@ -187,7 +187,7 @@ func (l *linter) wrong(s *subject, ask func(any) (string, error)) error {
 			l.find(Warning, "wrong-type", s.at, s.name+": validate takes a number as "+name+", which must be a text", "check the type of "+name+" in the action's validation")
 		}
 	}
-	for _, a := range []any{nil, "text", 7, []any{}, args{}} { // for what is reached
+	for _, a := range s.unusual() { // for what is reached
 		if _, err := ask(a); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"synod"
@@ -90,7 +91,8 @@ type service struct {
 	pending, trusted    string // nodes
 }
 
-func newService() (*service, error) {
+// newService makes the keys once: that takes as long as a small lint.
+var newService = sync.OnceValues(func() (*service, error) {
 	p, err := identity.NewMember("newcomer", "", time.Now())
 	if err != nil {
 		return nil, err
@@ -103,6 +105,17 @@ func newService() (*service, error) {
 		cert: p.CertPEM, encryptionKey: key, newcomer: string(identity.MemberIDOf(p.CertDER)),
 		pending: idOf("pending node"), trusted: idOf("trusted node"),
 	}, nil
+})
+
+// putRow writes a value of our own types, which all have a JSON form.
+func putRow(tx *kv.Tx, table string, key []byte, v any) { _ = tables.PutJSON(tx, table, key, v) }
+
+// foundation writes what every service has.
+func (s *service) foundation(tx *kv.Tx) {
+	putRow(tx, tables.Service, tables.UnitKey(), tables.ServiceInfo{Cert: s.cert, Status: tables.ServiceOpen})
+	putRow(tx, tables.ServiceConfiguration, tables.UnitKey(), tables.ServiceConfig{RecoveryThreshold: 1})
+	putRow(tx, tables.Signatures, tables.UnitKey(), tables.SignatureRecord{Root: strings.Repeat("ab", 32)})
+	putRow(tx, tables.Constitution, tables.UnitKey(), "")
 }
 
 // world makes a service with these members. Who may be named in arguments is a
@@ -120,13 +133,8 @@ func (l *linter) world(people []person) (*kv.Store, error) {
 	}
 	tx := store.Begin()
 	defer tx.Release()
-	put := func(table, key string, v any) {
-		k := []byte(key)
-		if key == "" {
-			k = tables.UnitKey()
-		}
-		_ = tables.PutJSON(tx, table, k, v) // of our own types
-	}
+	s.foundation(tx)
+	put := func(table, key string, v any) { putRow(tx, table, []byte(key), v) }
 	for _, p := range present {
 		if p.info == nil {
 			continue
@@ -138,10 +146,6 @@ func (l *linter) world(people []person) (*kv.Store, error) {
 		}
 		put(tables.MemberAcks, p.id, tables.MemberAck{})
 	}
-	put(tables.Service, "", tables.ServiceInfo{Cert: s.cert, Status: tables.ServiceOpen})
-	put(tables.ServiceConfiguration, "", tables.ServiceConfig{RecoveryThreshold: 1})
-	put(tables.Signatures, "", tables.SignatureRecord{Root: strings.Repeat("ab", 32)})
-	put(tables.Constitution, "", "")
 	csr := func(status string) any {
 		return map[string]any{"status": status, "certificate_signing_request": "csr", "rpc_interfaces": map[string]any{}}
 	}
