@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"synod"
 	"synod/app"
@@ -14,6 +15,9 @@ import (
 	"synod/internal/machine"
 )
 
+// txHeader names the transaction of an answer.
+const txHeader = "x-ms-ccf-transaction-id"
+
 // execution is one attempt to answer one request.
 type execution struct {
 	server  *Server
@@ -23,6 +27,11 @@ type execution struct {
 	req     *app.Request
 	path    string // without the mount's prefix
 	wait    wait
+	// patience bounds what the answer may wait for; 0 means the usual bounds.
+	patience     time.Duration
+	forwarded    bool   // another node sent it
+	linearizable bool   // to be read at the service's commit
+	snapshot     *kv.Tx // to be run on this, if it is not nil
 }
 
 // run answers, or returns kv.ErrConflict to be run again, or another error to
@@ -42,13 +51,27 @@ func (x *execution) run(ctx context.Context) (*app.Response, error) {
 		return notAllowed(x.req.Method, match.Allow), nil
 	}
 	e := match.Endpoint
-	if !x.server.accepts(x.session.Interface, x.mount.Prefix+e.Path) {
+	// The node that forwards has looked at its interface.
+	if !x.forwarded && !x.server.accepts(x.session.Interface, x.mount.Prefix+e.Path) {
 		return &app.Response{Status: 503}, nil
 	}
+	if resp := x.elsewhere(ctx, e, tx); resp != nil {
+		return resp, nil
+	}
+	if x.linearizable && x.snapshot == nil {
+		return x.runLinearizable(ctx, e, tx)
+	}
+	x.sess.bind(x.server.cfg.Replica.Role())
 	if tx == nil && !(e.Command && len(e.Policies) == 0) {
-		tx = x.server.cfg.Store.Begin()
+		tx = x.begin()
 		defer tx.Release()
 	}
+	return x.handle(ctx, match, tx)
+}
+
+// handle authenticates the caller and runs the handler.
+func (x *execution) handle(ctx context.Context, match *app.Match, tx *kv.Tx) (*app.Response, error) {
+	e := match.Endpoint
 	c := app.NewContext(ctx, x.req, appTx(tx), e, match.Params)
 	c.Prefix = x.mount.Prefix
 	c.Attach(x.server.cfg.Node)
@@ -59,10 +82,23 @@ func (x *execution) run(ctx context.Context) (*app.Response, error) {
 		}
 		c.Caller = caller
 	}
-	if err := e.Handler(c); err != nil {
+	err := e.Handler(c)
+	// Before anything is recorded, and after the last look at the state.
+	if resp := x.lost(); resp != nil {
+		return resp, nil
+	}
+	if err != nil {
 		return x.handlerFailed(c, tx, err)
 	}
 	return x.finish(ctx, c, tx)
+}
+
+// begin is the transaction to run on.
+func (x *execution) begin() *kv.Tx {
+	if x.snapshot != nil {
+		return x.snapshot
+	}
+	return x.server.cfg.Store.Begin()
 }
 
 // find looks the endpoint up: those of the application's resolver first, as in
@@ -75,7 +111,7 @@ func (x *execution) find() (*app.Match, *kv.Tx, error) {
 		match, err := x.mount.router.match(x.req.Method, x.path)
 		return match, nil, err
 	}
-	tx := x.server.cfg.Store.Begin()
+	tx := x.begin()
 	dynamic, err := resolver.Resolve(tx, x.req.Method, x.path)
 	if err != nil || dynamic != nil && dynamic.Endpoint != nil {
 		return dynamic, tx, err
@@ -137,11 +173,18 @@ func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app
 		if id, err = x.server.cfg.Replica.Submit(machine.Prepare(tx, c.Claims())); err != nil {
 			return nil, submitError(err)
 		}
+		if id.View != x.sess.view {
+			// Ordered, but after an election that the session did not see.
+			resp := x.inconsistent(id.View)
+			resp.Header.Set(txHeader, id.String())
+			return resp, nil
+		}
 	}
 	c.Ordered(id)
+	x.sess.saw(id)
 	withStatus(c)
 	if x.wait != waitNone && wrote {
-		return x.server.answerWhenCommitted(ctx, resp, id, x.wait), nil
+		return x.answerWhenCommitted(ctx, resp, id), nil
 	}
 	return resp, nil
 }

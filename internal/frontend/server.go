@@ -11,7 +11,7 @@ import (
 
 	"synod"
 	"synod/app"
-	"synod/internal/auth"
+	"synod/internal/config"
 	"synod/internal/consensus"
 	"synod/internal/httpd"
 	"synod/internal/kv"
@@ -20,11 +20,16 @@ import (
 // attemptsMax bounds how often one request is executed because of conflicts.
 const attemptsMax = 30
 
-// Config is what a Server is made of; everything is required but Receipt's
-// and OpenAPI's users.
+// Config is what a Server is made of; everything is required but Cluster,
+// Interfaces, Accepted and Unsecured.
 type Config struct {
-	Replica *consensus.Replica
+	Replica Replica
 	Store   *kv.Store
+	// Cluster is the other nodes; nil in a service of one node.
+	Cluster Cluster
+	// Interfaces are the client interfaces by name: how each routes. One that
+	// is not named forwards.
+	Interfaces map[string]config.Interface
 	// UncommittedMax refuses application and governance requests while that
 	// many transactions are ordered and not committed; 0 means no limit.
 	UncommittedMax int
@@ -57,8 +62,9 @@ type Mount struct {
 
 // Server is the front end of a node; it serves httpd's requests.
 type Server struct {
-	cfg    Config
-	mounts map[string]*mount
+	cfg     Config
+	mounts  map[string]*mount
+	routing routing
 }
 
 type mount struct {
@@ -84,12 +90,6 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// session is what the front end keeps for one connection.
-type session struct {
-	cache auth.Cache
-	view  synod.View // of the first request, 0 before it
-}
-
 // Serve answers one request.
 func (s *Server) Serve(ctx context.Context, hs *httpd.Session, req *app.Request) *app.Response {
 	sess, _ := hs.State.(*session)
@@ -97,35 +97,22 @@ func (s *Server) Serve(ctx context.Context, hs *httpd.Session, req *app.Request)
 		sess = &session{}
 		hs.State = sess
 	}
-	m, path := s.choose(req.Path)
-	if m == nil {
-		return failure(synod.Errorf(404, synod.CodeResourceNotFound, "Unknown path: %s.", path))
-	}
-	if !m.Audit {
-		resp, _ := s.serve(ctx, hs, sess, m, path, req)
-		return s.consistent(hs, sess, resp)
-	}
-	start := s.cfg.Now()
-	resp, attempts := s.serve(ctx, hs, sess, m, path, req)
-	resp = s.consistent(hs, sess, resp)
-	s.audit(ctx, req, resp, attempts, s.cfg.Now().Sub(start))
-	return resp
+	return s.answer(ctx, execution{server: s, session: hs, sess: sess, req: req})
 }
 
-// consistent binds a session to the view of its first request: an answer from
-// another view might lack what the session has seen, so it ends the session
-// (CCF: src/node/rpc/frontend.h).
-func (s *Server) consistent(hs *httpd.Session, sess *session, resp *app.Response) *app.Response {
-	view := s.cfg.Replica.Role().View
-	if sess.view == 0 {
-		sess.view = view
+// answer runs an execution that has its request and session.
+func (s *Server) answer(ctx context.Context, x execution) *app.Response {
+	x.mount, x.path = s.choose(x.req.Path)
+	if x.mount == nil {
+		return failure(synod.Errorf(404, synod.CodeResourceNotFound, "Unknown path: %s.", x.path))
 	}
-	if view == sess.view {
+	if !x.mount.Audit {
+		resp, _ := s.serve(ctx, x)
 		return resp
 	}
-	resp = failure(synod.Errorf(500, synod.CodeSessionConsistencyLost,
-		"Potential loss of session consistency on session %d. Started in view %d, now in view %d. Closing session.", hs.ID, sess.view, view))
-	resp.Close = true
+	start := s.cfg.Now()
+	resp, attempts := s.serve(ctx, x)
+	s.audit(ctx, x.req, resp, attempts, s.cfg.Now().Sub(start))
 	return resp
 }
 
@@ -142,20 +129,23 @@ func (s *Server) choose(path string) (*mount, string) {
 	return s.mounts["/app"], path
 }
 
-func (s *Server) serve(ctx context.Context, hs *httpd.Session, sess *session, m *mount, path string, req *app.Request) (*app.Response, int) {
-	if !m.node && s.cfg.UncommittedMax > 0 && s.cfg.Replica.Uncommitted() >= s.cfg.UncommittedMax {
+func (s *Server) serve(ctx context.Context, x execution) (*app.Response, int) {
+	if !x.mount.node && s.overloaded() {
 		return retryLater(tooManyPending()), 0
 	}
-	if !m.Open() {
+	if !x.mount.Open() {
 		return failure(synod.Errorf(404, synod.CodeFrontendNotOpen, "Frontend is not open.")), 0
 	}
-	wait, err := waitMode(req)
-	if err != nil {
+	var err error
+	if x.wait, err = waitMode(x.req); err != nil {
+		return failure(err), 0
+	}
+	if x.linearizable, err = linearizableWanted(x.req); err != nil {
 		return failure(err), 0
 	}
 	for attempt := 1; attempt <= attemptsMax; attempt++ {
-		x := execution{server: s, mount: m, session: hs, sess: sess, req: req, path: path, wait: wait}
-		resp, err := x.run(ctx)
+		try := x
+		resp, err := try.run(ctx)
 		if err == nil {
 			return resp, attempt
 		}
@@ -165,6 +155,12 @@ func (s *Server) serve(ctx context.Context, hs *httpd.Session, sess *session, m 
 	}
 	return retryLater(synod.Errorf(503, synod.CodeTransactionCommitAttempts,
 		"Transaction continued to conflict after %d attempts. Retry later.", attemptsMax)), attemptsMax
+}
+
+// overloaded says that this node leads and too much of what it has ordered is
+// not committed.
+func (s *Server) overloaded() bool {
+	return s.cfg.UncommittedMax > 0 && s.cfg.Replica.Uncommitted() >= s.cfg.UncommittedMax && s.cfg.Replica.Role().Leading
 }
 
 func tooManyPending() *synod.Error {

@@ -41,10 +41,15 @@ func waitMode(req *app.Request) (wait, error) {
 // the transaction. The header x-synod-status says what became of it; with
 // receipt the header x-synod-receipt holds the receipt as compact JSON, and
 // the body stays the handler's.
-func (s *Server) answerWhenCommitted(ctx context.Context, resp *app.Response, id synod.TxID, w wait) *app.Response {
-	ctx, cancel := context.WithTimeout(ctx, waitMax)
+func (x *execution) answerWhenCommitted(ctx context.Context, resp *app.Response, id synod.TxID) *app.Response {
+	s := x.server
+	limit := waitMax
+	if x.patience != 0 {
+		limit = min(limit, x.patience)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, proof, err := s.cfg.Replica.WaitCommitted(ctx, id, w == waitReceipt)
+	status, proof, err := s.cfg.Replica.WaitCommitted(ctx, id, x.wait == waitReceipt)
 	if err != nil {
 		resp.Header.Set("x-synod-status", string(s.cfg.Replica.Status(id)))
 		return resp
@@ -53,11 +58,11 @@ func (s *Server) answerWhenCommitted(ctx context.Context, resp *app.Response, id
 	if status == synod.TxInvalid {
 		fail := failure(synod.Errorf(503, synod.CodeTransactionReplicationFailed,
 			"The transaction %s was not committed: the service elected another primary. Retry it.", id))
-		fail.Header = append(fail.Header, app.Field{Name: "x-ms-ccf-transaction-id", Value: id.String()},
+		fail.Header = append(fail.Header, app.Field{Name: txHeader, Value: id.String()},
 			app.Field{Name: "x-synod-status", Value: string(status)})
 		return fail
 	}
-	if w == waitReceipt {
+	if x.wait == waitReceipt {
 		receipt, err := s.cfg.Receipt(id, proof)
 		if err != nil {
 			// The write is committed, which the answer says; the receipt can be
