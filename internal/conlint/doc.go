@@ -11,6 +11,7 @@
 // the places that were never reached say where to read by eye. Nor a judge of
 // a text that hides: it finds mistakes, not every malice.
 //
-// Reading order: report.go (what comes out), source.go, parse.go, probe.go,
-// run.go, world.go, request.go, explore.go, judge.go.
+// Reading order: report.go (what comes out), source.go, parse.go, names.go,
+// probe.go, extent.go, run.go, world.go, request.go; then the steps of a lint:
+// lint.go, load.go, validate.go, resolve.go, apply.go, judge.go, text.go.
 package conlint

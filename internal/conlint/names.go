@@ -14,6 +14,8 @@ const (
 	namesMax = 3000
 	// marksMax bounds how many kinds of marked members are made up.
 	marksMax = 5
+	// idsMax bounds how many IDs in the text become members.
+	idsMax = 3
 )
 
 // mark is a field of a member's data that the text looks at, with a value that
@@ -117,7 +119,7 @@ func harvest(t *tree) *names {
 func isText(e ast.Expression) bool { _, ok := e.(*ast.StringLiteral); return ok }
 
 func (n *names) add(s string, at int) {
-	if memberID.MatchString(s) && !slices.Contains(n.ids, s) {
+	if memberID.MatchString(s) && len(n.ids) < idsMax && !slices.Contains(n.ids, s) {
 		n.ids = append(n.ids, s)
 	}
 	if _, ok := n.words[s]; !ok && len(n.words) < namesMax && word.MatchString(s) {

@@ -123,6 +123,7 @@ var planted = []struct {
 	{"top level loops", "const infoOf =", here + "while (true);\nconst infoOf =", "endless", Error, "does not end"},
 	{"takes all memory", "// rules", "const all = [];\n  for (;;) " + here + "all.push(new Array(1000000).fill(0));", "memory", Error, "memory"},
 	{"unknown action taken", `faults.push(one?.name + ": no such action");`, "", "unknown-action", Error, "an action that there is not"},
+	{"names that every object has", "const action = actions.get(one?.name);", "const action = Object.fromEntries(actions)[one?.name];\n if (!action?.check) { if (!action) faults.push('?'); continue; }", "unknown-action", Error, "takes constructor as an action"},
 	{"no list of actions taken", `return { valid: false, description: "no actions" };`, "return { valid: true };", "malformed-proposal", Error, "no list of actions"},
 	{"validate answers true", "return { valid: faults.length === 0, description: faults.join(\", \") };", "return true;", "validate-result", Error, "does not return an object"},
 	{"valid is no boolean", "valid: faults.length === 0", "valid: faults.length === 0 ? 'yes' : 'no'", "validate-result", Error, "only the boolean true"},

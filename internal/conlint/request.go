@@ -168,7 +168,13 @@ func (r request) unusual() []any {
 // values are what an argument of an unknown action is tried with.
 func (s *service) values() []any {
 	return []any{
-		"text", 1, true, []any{"text"}, args{"a": 1}, idOf("value"), s.cert, []any{}, args{}, "https://x.example", 0.5,
+		"text", 1, true,
+		[]any{"text"},
+		args{"a": 1},
+		idOf("value"), s.cert,
+		[]any{},
+		args{},
+		"https://x.example", 0.5,
 		idOf("member 0"), s.trusted, string(tables.MemberActive),
 	}
 }
@@ -176,7 +182,14 @@ func (s *service) values() []any {
 // guess looks for arguments that validate takes, by putting fields whose names
 // its complaints contain in until they stop. complaint is "" if there is none.
 func (s *service) guess(fields []string, complaint func(any) (string, error)) (any, bool, error) {
-	const attemptsMax = 12
+	const attemptsMax, askedMax = 12, 500
+	asked, ask := 0, complaint
+	complaint = func(a any) (string, error) {
+		if asked++; asked > askedMax {
+			return "no more tries", nil
+		}
+		return ask(a)
+	}
 	best, err := complaint(nil)
 	if err != nil || best == "" {
 		return nil, best == "", err

@@ -20,11 +20,16 @@ const (
 	callTime = time.Second
 	// timeoutsMax ends a lint: each costs callTime.
 	timeoutsMax = 2
+	// lintMax bounds all calls together. A large constitution takes seconds.
+	lintMax = 2 * time.Minute
 )
 
 // errSpent ends a lint of a text that loops or takes all memory, since every
 // call would take long.
 var errSpent = errors.New("a call took all the time or memory that it may have")
+
+// errUnfinished ends a lint of a text whose calls are slow.
+var errUnfinished = errors.New("the calls took too long together")
 
 // outcome is what one call came to.
 type outcome struct {
@@ -54,12 +59,13 @@ type runner struct {
 	hit      map[int]bool
 	last     int // probe that was hit last
 	callTime time.Duration
+	until    time.Time // when to give up
 	timeouts int
 	spent    *js.Exception // what errSpent is about
 }
 
 func newRunner(ctx context.Context, plain string, limit time.Duration) (*runner, error) {
-	r := &runner{ctx: ctx, callTime: limit, source: plain, hit: map[int]bool{}}
+	r := &runner{ctx: ctx, callTime: limit, until: time.Now().Add(lintMax), source: plain, hit: map[int]bool{}}
 	var err error
 	r.engine, err = js.NewEngine(js.Config{Log: slog.New(&hitLog{r})})
 	return r, err
@@ -71,6 +77,9 @@ func (r *runner) call(tx *kv.Tx, function string, args ...any) (outcome, error) 
 }
 
 func (r *runner) run(tx *kv.Tx, source, function string, access js.Access, effects *js.Effects, args ...any) (outcome, error) {
+	if time.Now().After(r.until) {
+		return outcome{}, errUnfinished
+	}
 	value, err := r.engine.CallGov(r.ctx, js.GovCall{
 		Module: module, Source: source, Function: function, Args: args,
 		Access: access, Tx: tx, Effects: effects, Within: r.callTime,

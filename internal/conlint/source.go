@@ -22,18 +22,22 @@ type source struct {
 	first []int // for each file, its first line in text, from 1
 }
 
-// join joins the parts by newlines, as a node does (CCF:
-// src/host/configuration.h and host/main.cpp).
+// join joins the parts by newlines, but for empty ones at the begin, as a node
+// does (CCF: src/host/run.cpp).
 func join(files []File) *source {
 	s := &source{files: files}
-	var texts []string
+	var b strings.Builder
 	line := 1
 	for _, f := range files {
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+			line++
+		}
 		s.first = append(s.first, line)
-		texts = append(texts, f.Text)
-		line += strings.Count(f.Text, "\n") + 1
+		b.WriteString(f.Text)
+		line += strings.Count(f.Text, "\n")
 	}
-	s.text = strings.Join(texts, "\n")
+	s.text = b.String()
 	s.lines = []int{0}
 	for i := range s.text {
 		if s.text[i] == '\n' {

@@ -15,7 +15,7 @@ import (
 // TestPlaces maps positions of the joined text back to its files.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
-	files := []File{{"a.js", "a1\na2"}, {"empty.js", ""}, {"b.js", "b1\nb2\n"}, {"c.js", "c1"}}
+	files := []File{{"none.js", ""}, {"a.js", "a1\na2"}, {"empty.js", ""}, {"b.js", "b1\nb2\n"}, {"c.js", "c1"}}
 	s := join(files)
 	if want := "a1\na2\n\nb1\nb2\n\nc1"; s.text != want {
 		t.Fatalf("joined %q, want %q", s.text, want)

@@ -60,6 +60,9 @@ func (l *linter) validity(body string) (verdict, error) {
 	return verdict{valid: v.Valid == true, description: v.Description}, nil
 }
 
+// inherited are names that every object of JavaScript has.
+var inherited = []string{"constructor", "toString", "__proto__", "hasOwnProperty"}
+
 // noSuchAction is a name that no constitution knows.
 const noSuchAction = "synod_lint_no_such_action"
 
@@ -74,6 +77,16 @@ func (l *linter) validate() error {
 	}
 	if unknown.valid {
 		l.find(Error, "unknown-action", l.function("validate"), "validate takes an action that there is not: such a proposal could be accepted and then fails in apply, or silently does nothing", "refuse each action that is not known by name")
+	}
+	for _, name := range inherited {
+		v, err := l.validity(proposal(request{name: name}))
+		if err != nil {
+			return err
+		}
+		if v.valid && !unknown.valid {
+			l.find(Error, "unknown-action", l.function("validate"), "validate takes "+name+" as an action, which every object has: actions are looked up in an object that inherits", "keep actions in a Map, or look with Object.hasOwn")
+			break
+		}
 	}
 	for _, name := range l.candidates() {
 		v, err := l.validity(proposal(request{name: name, args: args{}}))
@@ -209,16 +222,23 @@ var critical = []string{"constitution", "application", "members", "what may join
 func powerOf(table string) string {
 	for _, p := range []struct{ prefix, power string }{
 		{tables.Constitution, "constitution"},
-		{tables.Modules, "application"}, {tables.Endpoints, "application"}, {tables.InterpreterFlush, "application"},
+		{tables.Modules, "application"},
+		{tables.Endpoints, "application"},
+		{tables.InterpreterFlush, "application"},
 		{tables.JSRuntime, "limits"},
 		{"public:ccf.gov.members.", "members"},
 		{"public:ccf.gov.users.", "users"},
-		{tables.Nodes, "nodes"}, {tables.NodeEndorsedCertificates, "nodes"},
+		{tables.Nodes, "nodes"},
+		{tables.NodeEndorsedCertificates, "nodes"},
 		{"public:ccf.gov.nodes.", "what may join"},
 		{tables.ServiceConfiguration, "service configuration"},
 		{tables.Service, "service identity"},
-		{"public:ccf.gov.jwt.", "tokens"}, {"public:ccf.gov.tls.", "tokens"},
-		{tables.Proposals, ""}, {tables.ProposalsInfo, ""}, {"public:ccf.gov.cose_", ""}, {tables.GovHistory, ""},
+		{"public:ccf.gov.jwt.", "tokens"},
+		{"public:ccf.gov.tls.", "tokens"},
+		{tables.Proposals, ""},
+		{tables.ProposalsInfo, ""},
+		{"public:ccf.gov.cose_", ""},
+		{tables.GovHistory, ""},
 		{tables.GovPrefix, "other governance"},
 	} {
 		if strings.HasPrefix(table, p.prefix) {
