@@ -22,7 +22,7 @@ var effectPowers = map[string]string{
 
 // apply carries every valid request out, to see what it can change.
 func (l *linter) apply() error {
-	people := members(5)
+	people := l.svc.members(5)
 	for _, k := range l.kinds {
 		if k.name != "member" {
 			people = append(people, k.person)

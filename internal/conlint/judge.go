@@ -200,7 +200,7 @@ func (l *linter) smuggling() error {
 		if len(may) == 0 || len(mayNot) == 0 {
 			continue
 		}
-		people := members(5)
+		people := l.svc.members(5)
 		if k.name != "member" {
 			people = append(people, k.person)
 		}
@@ -234,7 +234,7 @@ func (l *linter) smuggling() error {
 // diluted tries whether an action that takes more votes passes with fewer next
 // to one that takes few.
 func (l *linter) diluted() error {
-	people := members(5)
+	people := l.svc.members(5)
 	store, err := l.world(people)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (l *linter) lint(ctx context.Context) error {
 	if l.svc, err = newService(); err != nil {
 		return err
 	}
-	if l.base, err = l.world(members(3)); err != nil {
+	if l.base, err = l.world(l.svc.members(3)); err != nil {
 		return err
 	}
 	for _, step := range []func() error{l.load, l.contract, l.words, l.validate, l.resolve, l.apply, l.judge} {

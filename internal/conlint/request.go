@@ -94,7 +94,7 @@ func (s *service) known() map[string]any {
 		"remove_node_code":                   args{"code_id": strings.Repeat("ab", 32)},
 		"set_role_definition":                args{"role": "auditor", "actions": []any{"/log/read"}},
 		"set_member":                         args{"cert": s.cert, "encryption_pub_key": s.encryptionKey, "member_data": args{"a": 1}, "recovery_role": "Participant"},
-		"remove_member":                      args{"member_id": idOf("member 1")},
+		"remove_member":                      args{"member_id": s.secondID},
 		"set_member_data":                    args{"member_id": idOf("member 0"), "member_data": args{"a": 1}},
 	}
 }
@@ -112,7 +112,8 @@ func (s *service) variants(name string, kinds []kind, marks []mark) []request {
 		case "set_member":
 			all = append(all,
 				request{name, "new " + m.String(), args{"cert": s.cert, "member_data": data}, true, ""},
-				request{name, "new " + m.String() + " with recovery key", args{"cert": s.cert, "encryption_pub_key": s.encryptionKey, "member_data": data}, false, ""})
+				request{name, "new " + m.String() + " with recovery key", args{"cert": s.cert, "encryption_pub_key": s.encryptionKey, "member_data": data}, false, ""},
+				request{name, "a member replaced by " + m.String(), args{"cert": s.second, "member_data": data}, false, ""})
 		case "set_member_data":
 			all = append(all, request{name, "a member becomes " + m.String(), args{"member_id": idOf("member 0"), "member_data": data}, false, ""})
 		case "remove_member":

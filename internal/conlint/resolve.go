@@ -111,7 +111,7 @@ func (l *linter) resolve() error {
 		s.votes, s.decided, s.counted, s.outcomes = map[int]int{}, map[string]Place{}, map[string]bool{}, map[string]bool{}
 	}
 	for _, n := range sizes {
-		people := members(n)
+		people := l.svc.members(n)
 		store, err := l.world(people)
 		if err != nil {
 			return err
@@ -123,7 +123,7 @@ func (l *linter) resolve() error {
 		}
 	}
 	for _, k := range l.kinds {
-		people := members(5)
+		people := l.svc.members(5)
 		if k.name != "member" {
 			people = append(people, k.person)
 		}
@@ -132,7 +132,7 @@ func (l *linter) resolve() error {
 			return err
 		}
 		for _, s := range l.subjects {
-			if err := l.tryKind(s, k, store, members(5)); err != nil {
+			if err := l.tryKind(s, k, store, l.svc.members(5)); err != nil {
 				return err
 			}
 		}
@@ -242,7 +242,7 @@ func (l *linter) empty() error {
 		return err
 	}
 	s := l.subjects[0]
-	answer, err := l.ask(s, scene{store, members(1)[0], []vote{}, []request{s.request}, "no member is left"})
+	answer, err := l.ask(s, scene{store, l.svc.members(1)[0], []vote{}, []request{s.request}, "no member is left"})
 	if answer == "Accepted" && s.votes[3] != 0 {
 		l.find(Warning, "accepted-by-nobody", l.reached(), "resolve accepts without votes when no member is active", "ask for more than half, not for half, of the active members")
 	}
@@ -251,7 +251,7 @@ func (l *linter) empty() error {
 
 // unlike compares a call with and without probes: a text may look at itself.
 func (l *linter) unlike() error {
-	people := members(3)
+	people := l.svc.members(3)
 	for _, s := range l.subjects {
 		needed := s.votes[3]
 		if needed < 0 {

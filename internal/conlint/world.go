@@ -53,11 +53,15 @@ func active(role tables.RecoveryRole, data map[string]any) *tables.MemberInfo {
 	return info
 }
 
-// members are n equal members, active and with recovery keys.
-func members(n int) []person {
+// members are n equal members, active and with recovery keys. The second one
+// has a certificate that is known here.
+func (s *service) members(n int) []person {
 	all := make([]person, n)
 	for i := range all {
 		all[i] = person{id: idOf(fmt.Sprint("member ", i)), info: active("", nil), key: true}
+		if i == 1 {
+			all[i].id = s.secondID
+		}
 	}
 	return all
 }
@@ -65,7 +69,7 @@ func members(n int) []person {
 // kindsOf are the kinds of person to try for a text.
 func kindsOf(n *names) []kind {
 	kinds := []kind{
-		{name: "member", person: members(1)[0]},
+		{name: "member", person: person{id: idOf("member 0"), info: active("", nil), key: true}},
 		{name: "member without recovery key", person: person{id: idOf("no key"), info: active("", nil)}},
 		{name: "recovery owner", person: person{id: idOf("owner"), info: active(tables.RecoveryOwner, nil), key: true}},
 	}
@@ -86,8 +90,8 @@ func kindsOf(n *names) []kind {
 // service is what all made-up services share: certificates and nodes, made
 // once.
 type service struct {
-	cert, encryptionKey string
-	newcomer            string // ID of cert
+	cert, encryptionKey string // of nobody in the tables
+	second, secondID    string // certificate and ID of the second member
 	pending, trusted    string // nodes
 }
 
@@ -97,12 +101,16 @@ var newService = sync.OnceValues(func() (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	second, err := identity.NewMember("second", "", time.Now())
+	if err != nil {
+		return nil, err
+	}
 	_, key, err := identity.NewEncryptionKey()
 	if err != nil {
 		return nil, err
 	}
 	return &service{
-		cert: p.CertPEM, encryptionKey: key, newcomer: string(identity.MemberIDOf(p.CertDER)),
+		cert: p.CertPEM, encryptionKey: key, second: second.CertPEM, secondID: string(identity.MemberIDOf(second.CertDER)),
 		pending: idOf("pending node"), trusted: idOf("trusted node"),
 	}, nil
 })
@@ -123,7 +131,7 @@ func (s *service) foundation(tx *kv.Tx) {
 func (l *linter) world(people []person) (*kv.Store, error) {
 	s, store := l.svc, kv.New()
 	present := slices.Clone(people)
-	for _, named := range append([]kind{{person: members(2)[1], marked: true}}, l.kinds...) {
+	for _, named := range append([]kind{{person: s.members(2)[1], marked: true}}, l.kinds...) {
 		if named.marked && !slices.ContainsFunc(people, func(p person) bool { return p.id == named.person.id }) {
 			info := *named.person.info
 			info.Status = tables.MemberAccepted
