@@ -40,9 +40,11 @@ type SnapshotHead struct {
 	Hash       [32]byte      // as in Snapshot
 	ViewStarts []synod.SeqNo // as in Snapshot
 	Tag        [16]byte
-	MapsAt     int64 // of the public map blocks, bytes from the start of the file
-	CipherAt   int64 // of the private maps' ciphertext
-	ReceiptAt  int64 // of the receipt, which is the rest of the file
+	// MaxConflict is 0 today; old snapshots hold other values; means nothing.
+	MaxConflict uint64
+	MapsAt      int64 // of the public map blocks, bytes from the start of the file
+	CipherAt    int64 // of the private maps' ciphertext
+	ReceiptAt   int64 // of the receipt, which is the rest of the file
 }
 
 // viewStartsMax bounds the view history that is read, in bytes: a million
@@ -101,6 +103,7 @@ func (h *SnapshotHead) readPublic(r io.ReaderAt, b []byte) error {
 		return corrupt(viewsAt, h.SeqNo, "view history is not whole, or too long")
 	}
 	copy(h.Hash[:], b[viewsAt-len(h.Hash):])
+	h.MaxConflict = binary.LittleEndian.Uint64(b[PublicAt+9:])
 	history := make([]byte, views)
 	if err := readAt(r, history, h.MapsAt); err != nil {
 		return err

@@ -267,6 +267,10 @@ var _ io.ReaderAt = (*memory)(nil)
 func dump(s *kv.Store) map[string]string {
 	tx := s.Begin()
 	defer tx.Release()
+	return dumpTx(tx)
+}
+
+func dumpTx(tx *kv.Tx) map[string]string {
 	all := map[string]string{}
 	tx.EachMap(func(name string, version synod.SeqNo, keys int) bool {
 		var b bytes.Buffer

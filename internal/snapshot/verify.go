@@ -119,6 +119,7 @@ func open(file io.ReaderAt, size int64, trust Trust) (*reader, error) {
 	copy(fixed[ledger.IVAt:], iv[:])
 	binary.LittleEndian.PutUint64(fixed[ledger.LengthAt:], uint64(head.CipherAt-ledger.PublicAt))
 	r.public = ledger.AppendSnapshotHeader(nil, head.SeqNo, head.Hash, head.ViewStarts)
+	binary.LittleEndian.PutUint64(r.public[1+8:], head.MaxConflict)
 	r.digest.Write(fixed)
 	r.digest.Write(r.public)
 	return r, nil
