@@ -51,6 +51,8 @@ type Request struct {
 	Query  string // undecoded, without "?"
 	Header Header
 	Body   []byte
+	// Interface is the name of the interface that received the request.
+	Interface string
 	// ClientCert is the DER certificate that the client presented in the TLS
 	// handshake, or nil. It was not verified in any way.
 	ClientCert []byte

@@ -70,6 +70,9 @@ func (r *Replica) send(m *pb.Message) {
 // overwritten, and nobody may read it here.
 func (r *Replica) roleChanged(s *raft.SoftState) {
 	view := synod.View(r.raft.BasicStatus().GetTerm())
+	// The role is shown first: who sees the store without what this node had
+	// ordered must see that it no longer leads.
+	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
 	if s.RaftState != raft.StateLeader && r.leading {
 		r.leading = false
 		r.cfg.Machine.Uninstall(r.applied)
@@ -78,7 +81,6 @@ func (r *Replica) roleChanged(s *raft.SoftState) {
 	if s.Lead == 0 {
 		r.dropReads(ErrNoPrimary)
 	}
-	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
 	r.publish()
 }
 

@@ -56,7 +56,7 @@ func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
 			}
 			return
 		}
-		req.ClientCert = c.session.ClientCert
+		req.ClientCert, req.Interface = c.session.ClientCert, c.session.Interface
 		resp := c.serve(ctx, h, &c.session, req)
 		if err := s.answer(req.Method, resp); err != nil {
 			c.debug(ctx, "answer not sent", err)

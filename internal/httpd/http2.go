@@ -138,7 +138,7 @@ func escape() {
 
 // request turns net/http's request into ours, with the limits of the interface.
 func (s *streams) request(r *http.Request) (*app.Request, *fault, error) {
-	req := &app.Request{Method: r.Method, ClientCert: s.c.session.ClientCert}
+	req := &app.Request{Method: r.Method, Interface: s.c.session.Interface, ClientCert: s.c.session.ClientCert}
 	req.URL, req.Path, req.Query = splitTarget(r.RequestURI)
 	count := 3 // :method, :scheme and :path count
 	size := len(r.Method) + len(r.RequestURI) + len(r.Host)

@@ -43,6 +43,7 @@ func (n *Node) api() *app.App {
 	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
 	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
 	a.Post("/create", n.apiCreate).Hide()
+	local(a.Post("/join", n.apiJoin, app.AnyCert).Hide())
 	return a
 }
 
@@ -57,7 +58,7 @@ func (n *Node) apiState(c *app.Context) error {
 	}
 	return c.JSON(map[string]any{
 		"node_id": n.id.node, "state": *n.state.Load(), "last_signed_seqno": signed,
-		"startup_seqno": 0, "stop_notice": n.stopNotice.Load(),
+		"startup_seqno": n.startup.SeqNo, "stop_notice": n.stopNotice.Load(),
 	})
 }
 
@@ -69,16 +70,19 @@ func (n *Node) apiNetwork(c *app.Context) error {
 	if !ok {
 		return synod.Errorf(404, synod.CodeResourceNotFound, "Service state not available.")
 	}
-	role := n.replica.Role()
-	var primary any
-	if role.Leading {
-		primary = n.id.node
-	}
 	return c.JSON(map[string]any{
-		"service_status": info.Status, "service_certificate": info.Cert, "current_view": role.View,
-		"primary_id": primary, "recovery_count": info.RecoveryCount, "service_data": info.ServiceData,
+		"service_status": info.Status, "service_certificate": info.Cert, "current_view": n.replica.Role().View,
+		"primary_id": n.primaryOrNil(), "recovery_count": info.RecoveryCount, "service_data": info.ServiceData,
 		"current_service_create_txid": info.CurrentServiceCreateTxID,
 	})
+}
+
+// primaryOrNil is who leads as JSON shows it: null if that is unknown.
+func (n *Node) primaryOrNil() any {
+	if id, ok := n.primary(); ok {
+		return id
+	}
+	return nil
 }
 
 func (n *Node) apiPreviousIdentity(c *app.Context) error {
@@ -110,7 +114,7 @@ func (n *Node) apiSelfSigned(c *app.Context) error {
 func (n *Node) apiPrimary(c *app.Context) error {
 	if !n.replica.Role().Leading {
 		if c.Request.Method == "HEAD" {
-			return synod.Errorf(500, synod.CodeInternalError, "Primary unknown")
+			return n.redirectToPrimary(c, "/node/primary")
 		}
 		return synod.Errorf(404, synod.CodeResourceNotFound, "Node is not primary")
 	}
@@ -126,10 +130,6 @@ func (n *Node) apiBackup(c *app.Context) error {
 	return nil
 }
 
-func (n *Node) apiConfig(c *app.Context) error {
-	return c.JSON(map[string]any{string(n.id.node): map[string]any{"address": n.peerAddress()}})
-}
-
 func (n *Node) peerAddress() string {
 	n2n := n.cfg.Network.NodeToNode
 	address := n2n.PublishedAddress
@@ -137,23 +137,6 @@ func (n *Node) peerAddress() string {
 		address = n2n.BindAddress
 	}
 	return withPort(address, n.n2nAddr)
-}
-
-func (n *Node) apiConsensus(c *app.Context) error {
-	role := n.replica.Role()
-	leadership, primary := "Follower", any(nil)
-	if role.Leading {
-		leadership, primary = "Leader", n.id.node
-	}
-	return c.JSON(map[string]any{"details": map[string]any{
-		"acks": map[string]any{},
-		"configs": []any{map[string]any{
-			"idx": 1, "rid": 1,
-			"nodes": map[string]any{string(n.id.node): map[string]any{"address": n.peerAddress()}},
-		}},
-		"current_view": role.View, "leadership_state": leadership, "membership_state": "Active",
-		"primary_id": primary, "reconfiguration_type": "OneTransaction", "ticking": true,
-	}})
 }
 
 func (n *Node) apiMemory(c *app.Context) error {

@@ -15,8 +15,13 @@ func (n *Node) nodeJSON(tx app.Tx, id string, info tables.NodeInfo) map[string]a
 	return map[string]any{
 		"node_id": id, "status": info.Status, "rpc_interfaces": info.RPCInterfaces,
 		"node_data": info.NodeData, "last_written": written,
-		"primary": synod.NodeID(id) == n.id.node && n.replica.Role().Leading,
+		"primary": n.isPrimary(synod.NodeID(id)),
 	}
+}
+
+func (n *Node) isPrimary(id synod.NodeID) bool {
+	primary, ok := n.primary()
+	return ok && id == primary
 }
 
 func (n *Node) apiNodes(c *app.Context) error {
@@ -81,14 +86,15 @@ func (n *Node) apiNodeSelf(c *app.Context) error {
 }
 
 func (n *Node) apiNodePrimary(c *app.Context) error {
-	if !n.replica.Role().Leading {
+	primary, ok := n.primary()
+	if !ok {
 		return synod.Errorf(500, synod.CodeInternalError, "Primary unknown")
 	}
-	return n.answerNode(c, string(n.id.node))
+	return n.answerNode(c, string(primary))
 }
 
-// apiDeleteNode removes the record of a node whose retirement is complete. No
-// node of a service of one can be.
+// apiDeleteNode removes the record of a node whose retirement is complete, as
+// the committed state says.
 func (n *Node) apiDeleteNode(c *app.Context) error {
 	id := c.Path("node_id")
 	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
@@ -112,10 +118,15 @@ func (n *Node) apiDeleteNode(c *app.Context) error {
 }
 
 func (n *Node) apiRemovable(c *app.Context) error {
+	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
+	if err != nil {
+		return err
+	}
+	defer committed.Release()
 	nodes := []any{}
-	err := tables.EachJSON(c.Tx(), tables.Nodes, func(id string, info tables.NodeInfo) bool {
+	err = tables.EachJSON(committed, tables.Nodes, func(id string, info tables.NodeInfo) bool {
 		if info.Status == tables.NodeRetired && info.RetiredCommitted {
-			nodes = append(nodes, n.nodeJSON(c.Tx(), id, info))
+			nodes = append(nodes, n.nodeJSON(committed, id, info))
 		}
 		return true
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"synod/internal/config"
 	"synod/internal/tables"
 )
 
@@ -59,6 +60,9 @@ func (n *Node) writeCertificates() error {
 		if err := replaceFile(name, []byte(n.id.selfSigned())); err != nil {
 			return err
 		}
+	}
+	if n.cfg.Command.Type == config.CommandJoin {
+		return nil // it was read from there
 	}
 	return replaceFile(n.cfg.Command.ServiceCertificateFile, []byte(n.service.cert()))
 }

@@ -162,6 +162,13 @@ func (n *Node) createNode(tx *kv.Tx) error {
 	if err := tables.PutJSON(tx, tables.Nodes, key, info); err != nil {
 		return err
 	}
+	row, err := n.foundingRow()
+	if err != nil {
+		return err
+	}
+	if err := tables.PutJSON(tx, tables.Raft, tables.UnitKey(), row); err != nil {
+		return err
+	}
 	self, err := identity.ParseCertPEM([]byte(n.id.selfSigned()))
 	if err != nil {
 		return err

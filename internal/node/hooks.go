@@ -17,11 +17,13 @@ import (
 func (n *Node) installHooks() {
 	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
 	n.store.OnCommit(tables.Service, n.onService)
+	n.store.OnCommit(tables.Nodes, n.onNodes)
+	n.store.OnCommit(tables.Raft, n.onConfiguration)
 }
 
-// onEndorsedCertificate serves this node's certificate once its row is
-// committed. The first one opens governance; a later one is a renewal, and
-// the self-signed certificate follows it.
+// onEndorsedCertificate takes this node's certificate once its row is
+// committed. The first one opens governance, once the node votes; a later one
+// is a renewal, and the self-signed certificate follows it.
 func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
 	for _, row := range w.Writes {
 		if synod.NodeID(row.Key) != n.id.node {
@@ -32,16 +34,39 @@ func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
 			n.fail("endorsed certificate", id, err)
 			return
 		}
-		n.id.endorsed.Store(n.served(cert.Raw))
+		served := n.served(cert.Raw)
+		n.peerCert.Store(served.tls)
 		n.setState(statePartOfNetwork)
-		if n.govOpen.Swap(true) {
+		if n.granted.Swap(served) != nil {
 			days := int(cert.NotAfter.Sub(cert.NotBefore).Hours()+23) / 24
 			if err := n.renewSelfSigned(cert.NotBefore, days); err != nil {
 				n.fail("renew the self-signed certificate", id, err)
 			}
-			return
 		}
-		n.info(context.Background(), "Network TLS connections now accepted", slog.String("tx", id.String()))
+		n.present()
+	}
+}
+
+// present shows clients the certificate that the service has granted, once
+// this node votes: before, it may lack much of what the service has committed.
+func (n *Node) present() {
+	granted := n.granted.Load()
+	if granted == nil || !n.voting.Load() {
+		return
+	}
+	n.id.endorsed.Store(granted)
+	if !n.govOpen.Swap(true) {
+		n.info(context.Background(), "Network TLS connections now accepted")
+	}
+	if n.serviceOpen.Load() {
+		n.openApp()
+	}
+}
+
+// openApp opens the application's front end.
+func (n *Node) openApp() {
+	if !n.appOpen.Swap(true) {
+		close(n.opened)
 	}
 }
 
@@ -59,9 +84,11 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 				n.fail("service certificate", id, err)
 			}
 		}
-		if info.Status == tables.ServiceOpen && !n.appOpen.Swap(true) {
+		if info.Status == tables.ServiceOpen && !n.serviceOpen.Swap(true) {
 			n.info(context.Background(), fmt.Sprintf("Service open at seqno %d", id.SeqNo))
-			close(n.opened)
+			if n.govOpen.Load() {
+				n.openApp()
+			}
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (s *serviceState) set(pem string) error {
 	return nil
 }
 
-// newIdentities makes the node's keys and the new service's.
+// newIdentities makes the node's keys and, of a new service, the service's.
 func (n *Node) newIdentities(now time.Time) error {
 	curve := identity.Curve(n.cfg.NodeCertificate.CurveID)
 	id := &identityState{sans: n.subjectAltNames()}
@@ -92,6 +92,9 @@ func (n *Node) newIdentities(now time.Time) error {
 		return err
 	}
 
+	if n.cfg.Command.Type == config.CommandJoin {
+		return nil // the service's key comes with its trust
+	}
 	service := &serviceState{}
 	if service.key, err = identity.NewKey(curve); err != nil {
 		return fmt.Errorf("make the service's key: %w", err)
@@ -162,11 +165,16 @@ func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificat
 	}
 }
 
-func (n *Node) signer() *evidence.Signer {
-	start := n.cfg.Command.Start
-	return &evidence.Signer{
+// signer signs with the keys that the node has by then: one that joins gets the
+// service's later.
+type signer struct{ n *Node }
+
+// Sign makes a signature transaction.
+func (s signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error) {
+	n := s.n
+	return (&evidence.Signer{
 		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.signingCert,
 		ServiceKey: n.service.key, ServiceKID: identity.ServiceKID(&n.service.key.PublicKey),
-		Issuer: start.COSEIssuer, Subject: start.COSESubject, Now: time.Now,
-	}
+		Issuer: n.host.Issuer, Subject: n.host.Subject, Now: time.Now,
+	}).Sign(id, root, tree)
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/raft/v3/raftpb"
 	"golang.org/x/sync/errgroup"
 
 	"synod"
@@ -25,6 +27,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/machine"
+	"synod/internal/peer"
 	"synod/internal/secrets"
 )
 
@@ -53,19 +56,29 @@ type Node struct {
 	engine   *js.Engine
 	host     *host.Host
 	front    *frontend.Server
+	links    *peer.Links
+	roster   *roster
 	rpc      map[string]*httpd.Listener
 	sessions httpd.Gauge // over all client interfaces
 	n2n      net.Listener
 	n2nAddr  string
 	attested attestation
 	wrotePID bool
-	genesis  *genesis // read at start, nil once the service is created
+	genesis  *genesis   // read at start, nil once the service is created
+	startup  synod.TxID // whose state this node began with: a snapshot's, or zero
 
-	state      atomic.Pointer[startupState]
-	govOpen    atomic.Bool
-	appOpen    atomic.Bool
-	stopNotice atomic.Bool
-	opened     chan struct{} // closed when the application's front end opens
+	peerCert atomic.Pointer[tls.Certificate] // what peers see
+	voters   atomic.Pointer[pb.ConfState]    // raft's committed configuration
+	voting   atomic.Bool                     // this node has been a voter
+	granted  atomic.Pointer[servedCert]      // endorsed by the service and committed
+	changed  chan struct{}                   // something that keepMembership looks at
+
+	state       atomic.Pointer[startupState]
+	govOpen     atomic.Bool
+	appOpen     atomic.Bool
+	serviceOpen atomic.Bool // the service is open, as far as this node knows
+	stopNotice  atomic.Bool
+	opened      chan struct{} // closed when the application's front end opens
 }
 
 // startupState is a node's own state (CCF: include/ccf/node_startup_state.h).
@@ -74,6 +87,7 @@ type startupState string
 const (
 	stateUninitialized startupState = "Uninitialized"
 	stateInitialized   startupState = "Initialized"
+	statePending       startupState = "Pending"
 	statePartOfNetwork startupState = "PartOfNetwork"
 )
 
@@ -83,10 +97,13 @@ func (n *Node) setState(s startupState) { n.state.Store(&s) }
 // serve: files are written, listeners bound, identities made. On an error
 // nothing is left listening, and no PID file is in the way of the next try.
 func Start(opts Options) (*Node, error) {
-	n := &Node{opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{})}
+	n := &Node{
+		opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{}),
+		roster: newRoster(), changed: make(chan struct{}, 1),
+	}
 	n.setState(stateUninitialized)
-	if opts.Config.Command.Type != config.CommandStart {
-		return nil, &Error{Exit: ExitValidation, Err: fmt.Errorf("command.type %s is not available in this version: use Start", opts.Config.Command.Type)}
+	if opts.Config.Command.Type == config.CommandRecover {
+		return nil, &Error{Exit: ExitValidation, Err: fmt.Errorf("command.type %s is not available in this version: use Start or Join", opts.Config.Command.Type)}
 	}
 	if err := n.start(); err != nil {
 		n.close()
@@ -106,19 +123,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopReplica()
 	group, ctx := errgroup.WithContext(ctx)
 	replicaDone := make(chan error, 1)
-	go func() { replicaDone <- n.replica.Run(replicaCtx) }()
-	group.Go(func() error {
-		select {
-		case err := <-replicaDone:
-			replicaDone <- err
-			if err == nil {
-				err = errors.New("consensus ended")
-			}
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	})
+	group.Go(func() error { return n.runReplica(ctx, replicaCtx, replicaDone) })
 	for name, l := range n.rpc {
 		group.Go(func() error {
 			if err := l.Serve(ctx, n.front); err != nil {
@@ -127,12 +132,14 @@ func (n *Node) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	group.Go(func() error { return n.refusePeers(ctx) })
+	group.Go(func() error { return n.keepMembership(ctx) })
 	err := group.Wait()
+	n.handOff()
 	stopReplica()
 	if rerr := <-replicaDone; err == nil {
 		err = rerr
 	}
+	n.links.Close()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -157,31 +164,57 @@ func (n *Node) close() {
 	}
 }
 
-// acceptRetry is the pause after a connection that could not be accepted.
-const acceptRetry = 50 * time.Millisecond
-
-// refusePeers accepts and closes node-to-node connections: a service of one
-// node has no peer, and what knocks is either lost or hostile.
-func (n *Node) refusePeers(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { n.n2n.Close() })
-	defer stop()
-	for {
-		conn, err := n.n2n.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
-			// Out of descriptors, most likely, which a stranger can bring about:
-			// no reason to end.
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(acceptRetry):
-				continue
-			}
+// runReplica takes part in consensus, once the service lets this node, until
+// it ends or ctx does. The replica's end is told to done.
+func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) error {
+	if n.cfg.Command.Type == config.CommandJoin {
+		if err := n.join(ctx); err != nil || ctx.Err() != nil {
+			done <- nil
+			return err
 		}
-		n.log.LogAttrs(ctx, slog.LevelDebug, "closed a node-to-node connection", slog.String("peer", conn.RemoteAddr().String()))
-		conn.Close()
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := n.replica.Run(replicaCtx)
+		ended <- err
+		done <- err
+	}()
+	links := make(chan error, 1)
+	go func() { links <- n.links.Serve(ctx, n.n2n) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			err = errors.New("consensus ended")
+		}
+		return err
+	case err := <-links:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("serve the node-to-node interface: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// handOffWait bounds how long a node that stops waits for its successor.
+const handOffWait = time.Second
+
+// handOff lets another node lead before this one goes.
+func (n *Node) handOff() {
+	if !n.replica.Role().Leading || len(n.roster.trusted()) < 2 {
+		return
+	}
+	n.replica.Transfer()
+	deadline := time.After(handOffWait)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for n.replica.Role().Leading {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+		}
 	}
 }
 
@@ -231,10 +264,10 @@ func (n *Node) buildFrontend() error {
 	if err != nil {
 		return err
 	}
-	start := &n.cfg.Command.Start
+	start := &n.cfg.Command.Start // of a node that joins, the service says
 	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject, NodeID: n.id.node}
 	front, err := frontend.New(frontend.Config{
-		Replica: n.replica, Store: n.store, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
+		Replica: n.replica, Store: n.store, Cluster: cluster{n}, Interfaces: n.cfg.Network.RPCInterfaces, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
 		Receipt: n.host.Receipt, Node: n.host, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
 		Mounts: []frontend.Mount{
 			{Prefix: "/app", App: application, Open: n.appOpen.Load},

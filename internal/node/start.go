@@ -67,6 +67,9 @@ func (n *Node) start() error {
 	if err := n.build(); err != nil {
 		return err
 	}
+	if n.cfg.Command.Type == config.CommandJoin {
+		n.setState(statePending)
+	}
 	return n.writeCertificates()
 }
 
@@ -76,6 +79,9 @@ func (n *Node) checkStart() error {
 		return pidFileExists(n.cfg.OutputFiles.PIDFile)
 	}
 	var err error
+	if n.cfg.Command.Type == config.CommandJoin {
+		return n.readServiceCertificate()
+	}
 	if n.genesis, err = readGenesis(n.cfg); err != nil {
 		return &Error{ExitValidation, err}
 	}
@@ -95,11 +101,11 @@ func (n *Node) openLedger() error {
 	case errors.Is(err, os.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("read ledger directory: %w", err)
-	case len(entries) > 0:
+	case len(entries) > 0 && n.cfg.Command.Type == config.CommandStart:
 		return &Error{ExitValidation, fmt.Errorf("On start, ledger directory should not exist or be empty (%s)", dir)} //nolint:staticcheck // CCF's text, compared by its suites
 	}
 	n.ledger, err = ledger.Open(ledger.Config{
-		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log,
+		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log, After: n.startup.SeqNo,
 	})
 	return err
 }
@@ -134,26 +140,37 @@ func (n *Node) bind() error {
 	return nil
 }
 
-// build wires the parts of a node that starts a new service.
+// build wires the parts of a node.
 func (n *Node) build() error {
 	engine, err := js.NewEngine(js.Config{Log: n.log})
 	if err != nil {
 		return fmt.Errorf("start the JavaScript engine: %w", err)
 	}
 	n.engine = engine
-	secret, err := secrets.NewSecret()
-	if err != nil {
-		return err
-	}
 	n.secrets = secrets.NewChain()
-	n.secrets.Set(1, secret)
 	n.store = kv.New()
 	n.tree = evidence.NewTree()
 	n.machine = machine.New(n.store, n.tree, n.secrets, uint64(n.cfg.Ledger.ChunkSize))
+	n.machine.OnSecrets = n.onNewLedgerSecret
 	n.installHooks()
+	name, err := consensus.RaftID(n.id.node)
+	if err != nil {
+		return err
+	}
+	var create func() (*machine.Prepared, error)
+	if n.cfg.Command.Type == config.CommandStart {
+		secret, err := secrets.NewSecret()
+		if err != nil {
+			return err
+		}
+		n.secrets.Set(1, secret)
+		create = n.create
+	}
+	n.links = n.newLinks()
 	n.replica, err = consensus.New(consensus.Config{
-		ID: 1, Log: n.ledger, Machine: n.machine, Signer: n.signer(), Create: n.create,
-		ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
+		ID: name, Log: n.ledger, Machine: n.machine, Signer: signer{n}, Create: create,
+		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, RecordChange: n.recordChange,
+		Tick: tick(n.cfg), ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
 		SignatureTxCount: int(n.cfg.LedgerSignatures.TxCount), SignatureDelay: n.cfg.LedgerSignatures.Delay,
 		Logger: n.log,
 	})
@@ -165,4 +182,9 @@ func (n *Node) build() error {
 
 func (n *Node) info(ctx context.Context, msg string, attrs ...slog.Attr) {
 	n.log.LogAttrs(ctx, slog.LevelInfo, msg, attrs...)
+}
+
+// tick is raft's step of time: fine enough for the timeouts that are configured.
+func tick(cfg *config.Config) time.Duration {
+	return max(min(cfg.Consensus.MessageTimeout/4, 10*time.Millisecond), time.Millisecond)
 }

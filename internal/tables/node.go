@@ -168,7 +168,8 @@ type QuoteInfo struct {
 // RaftConfig is the row of Raft: the change that this entry makes, the
 // configuration after it, and which raft identifier each node has or had.
 type RaftConfig struct {
-	ConfChange Bytes                   `json:"conf_change"` // raftpb.ConfChangeV2
+	ConfChange Bytes                   `json:"conf_change"` // raftpb.ConfChangeV2, empty in a service's first transaction
 	ConfState  Bytes                   `json:"conf_state"`  // raftpb.ConfState
+	Founder    synod.NodeID            `json:"founder"`     // whose configuration of itself alone the service began with
 	Nodes      map[synod.NodeID]uint64 `json:"nodes"`
 }

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"synod"
+	"synod/internal/consensus"
+	"synod/internal/evidence"
+	"synod/internal/peer"
+)
+
+// newLinks makes this node's links with its peers.
+func (n *Node) newLinks() *peer.Links {
+	return peer.New(peer.Config{
+		Self:        n.id.node,
+		Certificate: func() *tls.Certificate { return n.peerCert.Load() },
+		Service:     func() []*x509.Certificate { return []*x509.Certificate{n.service.current.Load().cert} },
+		Peer:        n.roster.address,
+		Message:     n.receive,
+		Call: func(ctx context.Context, from synod.NodeID, request []byte) ([]byte, error) {
+			return n.front.HandleForwarded(ctx, from, request), nil
+		},
+		Logger: n.log,
+	})
+}
+
+// send passes a message of consensus on.
+func (n *Node) send(m *pb.Message) {
+	to, ok := n.roster.named(m.GetTo())
+	if !ok {
+		return
+	}
+	b, err := proto.Marshal(m)
+	if err != nil {
+		panic("node: encode a message of consensus: " + err.Error()) // no required field is missing
+	}
+	n.links.Send(to, b)
+}
+
+// receive takes a message of consensus. Its sender must be who it says.
+func (n *Node) receive(from synod.NodeID, b []byte) {
+	m := &pb.Message{}
+	if err := proto.Unmarshal(b, m); err != nil {
+		return
+	}
+	if name, err := consensus.RaftID(from); err != nil || m.GetFrom() != name {
+		return
+	}
+	n.replica.Receive(m)
+}
+
+// verifySignature checks a signature of another node against the service's key.
+func (n *Node) verifySignature(s *evidence.Signature) error {
+	return s.Verify(&n.service.key.PublicKey)
+}
+
+// primary is who leads, if this node knows.
+func (n *Node) primary() (synod.NodeID, bool) {
+	role := n.replica.Role()
+	if role.Leading {
+		return n.id.node, true
+	}
+	if role.Leader == 0 {
+		return "", false
+	}
+	return n.roster.named(role.Leader)
+}
