@@ -72,13 +72,13 @@ func (x *execution) committedSnapshot(ctx context.Context) (*kv.Tx, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	least, err := s.readIndex(ctx)
-	if err == nil && x.sess.seen.SeqNo > least {
+	if seen := x.sess.seen; err == nil && seen.SeqNo != 0 {
 		var status synod.TxStatus
-		status, _, err = s.cfg.Replica.WaitCommitted(ctx, x.sess.seen, false)
+		status, _, err = s.cfg.Replica.WaitCommitted(ctx, seen, false)
 		if status == synod.TxInvalid {
 			return nil, errSessionLost
 		}
-		least = x.sess.seen.SeqNo
+		least = max(least, seen.SeqNo)
 	}
 	if err != nil {
 		s.routing.notConfirmed.Add(1)

@@ -1,0 +1,392 @@
+package frontend
+
+import (
+	"context"
+	"encoding/hex"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"synod"
+	"synod/app"
+	"synod/internal/config"
+	"synod/internal/consensus"
+	"synod/internal/httpd"
+	"synod/internal/identity"
+	"synod/internal/kv"
+	"synod/internal/machine"
+)
+
+// link says what becomes of what is forwarded.
+type link int
+
+const (
+	linkUp          link = iota
+	linkDown             // nothing is sent
+	linkLosesAsk         // sent, never arrives
+	linkLosesAnswer      // executed, and the answer never arrives
+	linkBreaks           // executed, and then the connection ends
+	linkGarbles          // executed, and answered by nonsense
+)
+
+// fakeService is several front ends in one process, with a toy in place of
+// consensus: one order, and a commit that moves when the test says so.
+type fakeService struct {
+	nodes map[synod.NodeID]*fakeNode
+
+	mu        sync.Mutex
+	primary   synod.NodeID // guarded by mu, "" if nobody knows
+	view      synod.View   // guarded by mu
+	log       []ordered    // guarded by mu
+	committed int          // guarded by mu: how many of log
+	moved     chan struct{}
+}
+
+type ordered struct {
+	id synod.TxID
+	ws *kv.WriteSet
+}
+
+// fakeNode is one front end, its Replica and its Cluster.
+type fakeNode struct {
+	*Server
+	service *fakeService
+	id      synod.NodeID
+	store   *kv.Store
+	ifaces  map[string]config.Interface
+
+	mu       sync.Mutex
+	role     consensus.Role // guarded by mu
+	link     link           // guarded by mu
+	isolated bool           // guarded by mu: ReadIndex finds no majority
+	onSubmit func()         // guarded by mu: runs before a transaction is ordered
+	asked    int            // guarded by mu: forwarded requests
+}
+
+// newService makes n1, n2 …; n1 leads in view 2. change may set up the
+// interfaces of each node.
+func newService(t testing.TB, n int, change func(*fakeNode)) *fakeService {
+	t.Helper()
+	s := &fakeService{nodes: map[synod.NodeID]*fakeNode{}, moved: make(chan struct{})}
+	for i := range n {
+		id := synod.NodeID("n" + string(rune('1'+i)))
+		node := &fakeNode{service: s, id: id, store: kv.New(), ifaces: map[string]config.Interface{"main": config.DefaultInterface()}}
+		if change != nil {
+			change(node)
+		}
+		s.nodes[id] = node
+	}
+	for _, node := range s.nodes {
+		node.serve(t, n > 1)
+	}
+	s.elect("n1", 2)
+	tx := s.nodes["n1"].store.Begin()
+	tx.Put("public:genesis", []byte("k"), []byte("v"))
+	if _, err := s.nodes["n1"].Submit(machine.Prepare(tx, [32]byte{})); err != nil {
+		t.Fatal(err)
+	}
+	tx.Release()
+	s.commit()
+	return s
+}
+
+func (n *fakeNode) serve(t testing.TB, cluster bool) {
+	t.Helper()
+	open := func() bool { return true }
+	cfg := Config{
+		Replica: n, Store: n.store, Interfaces: n.ifaces, Unsecured: map[string]bool{},
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+		Mounts: []Mount{
+			{Prefix: "/app", App: testApp(n.id), Open: open},
+			{Prefix: "/gov", App: testApp(n.id), Open: open, Audit: true},
+			{Prefix: "/node", App: testApp(n.id), Open: open},
+		},
+	}
+	if cluster {
+		cfg.Cluster = n
+	}
+	var err error
+	if n.Server, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testApp is one table, and answers that begin with the node that ran them.
+func testApp(id synod.NodeID) *app.App {
+	const table = "public:records"
+	a := app.New("test")
+	write := func(c *app.Context) error {
+		k, _ := c.Query("k")
+		v, ok := c.Query("v")
+		if !ok {
+			v = string(c.Request.Body)
+		}
+		c.Tx().Put(table, []byte(k), []byte(v))
+		c.Text(string(id) + " wrote " + v)
+		return nil
+	}
+	read := func(c *app.Context) error {
+		k, _ := c.Query("k")
+		v, _ := c.Tx().Get(table, []byte(k))
+		c.Text(string(id) + " has " + string(v))
+		return nil
+	}
+	a.Post("/put", write)
+	a.Post("/put/local", write).Forward(app.ForwardNever)
+	a.Post("/put/fails", func(c *app.Context) error {
+		c.Tx().Put(table, []byte("k"), []byte("v"))
+		return synod.Errorf(418, "Teapot", "I am %s", string(id))
+	})
+	a.Get("/get", read).ReadOnly()
+	a.Get("/get/always", read).ReadOnly().Forward(app.ForwardAlways)
+	a.Get("/get/local", read).ReadOnly().Forward(app.ForwardNever)
+	a.Get("/get/backup", read).ReadOnly().Redirect(app.RedirectToBackup)
+	a.Get("/get/past", read).ReadOnly().Mode = app.Historical
+	a.Get("/state", func(c *app.Context) error { c.Text(string(id)); return nil }).NoTx()
+	a.Post("/who", func(c *app.Context) error {
+		c.Tx().Has(table, []byte("k"))
+		c.Text(string(id) + " asked by " + hex.EncodeToString(c.Caller.Cert[:4]) + " on " + c.Request.URL + " with " + c.Request.Header.Get("x-mine") + " and " + string(c.Request.Body))
+		c.SetHeader("x-answer", "yes")
+		return nil
+	}, app.AnyCert)
+	return a
+}
+
+func (s *fakeService) elect(id synod.NodeID, view synod.View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.primary, s.view = id, view
+	for _, n := range s.nodes {
+		n.become(consensus.Role{Leading: n.id == id, View: view})
+	}
+	if id == "" {
+		return
+	}
+	n := s.nodes[id]
+	if tip := n.store.Tip(); tip.SeqNo != 0 {
+		s.install(n, len(s.log))
+	}
+}
+
+func (n *fakeNode) become(role consensus.Role) {
+	n.mu.Lock()
+	n.role = role
+	n.mu.Unlock()
+}
+
+// install gives a node the first transactions of the log. s.mu is held.
+func (s *fakeService) install(n *fakeNode, count int) {
+	for _, o := range s.log[:count] {
+		if o.id.SeqNo == n.store.Tip().SeqNo+1 {
+			if err := n.store.Commit(o.ws, o.id); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// commit has every node install and commit what is ordered.
+func (s *fakeService) commit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed = len(s.log)
+	for _, n := range s.nodes {
+		s.install(n, s.committed)
+		n.store.Compact(synod.SeqNo(s.committed))
+	}
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+func (n *fakeNode) Role() consensus.Role {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.role
+}
+
+func (n *fakeNode) Submit(p *machine.Prepared) (synod.TxID, error) {
+	n.mu.Lock()
+	hook := n.onSubmit
+	n.onSubmit = nil
+	n.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	role := n.Role()
+	if !role.Leading {
+		return synod.TxID{}, consensus.ErrNotPrimary
+	}
+	s := n.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := synod.TxID{View: role.View, SeqNo: synod.SeqNo(len(s.log) + 1)}
+	s.log = append(s.log, ordered{id, p.WriteSet()})
+	return id, n.store.Commit(p.WriteSet(), id)
+}
+
+func (n *fakeNode) WaitCommitted(ctx context.Context, id synod.TxID, _ bool) (synod.TxStatus, *consensus.Proof, error) {
+	for {
+		n.service.mu.Lock()
+		moved := n.service.moved
+		n.service.mu.Unlock()
+		if status := n.Status(id); status == synod.TxCommitted || status == synod.TxInvalid {
+			return status, nil, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return "", nil, ctx.Err()
+		}
+	}
+}
+
+func (n *fakeNode) Committed() synod.TxID {
+	n.service.mu.Lock()
+	defer n.service.mu.Unlock()
+	if n.service.committed == 0 {
+		return synod.TxID{}
+	}
+	return n.service.log[n.service.committed-1].id
+}
+
+func (n *fakeNode) Status(id synod.TxID) synod.TxStatus {
+	committed := n.Committed()
+	n.service.mu.Lock()
+	defer n.service.mu.Unlock()
+	var view synod.View
+	if int(id.SeqNo) <= len(n.service.log) {
+		view = n.service.log[id.SeqNo-1].id.View
+	}
+	return synod.StatusOf(id, view, committed)
+}
+
+func (n *fakeNode) Uncommitted() int                    { return 0 }
+func (n *fakeNode) ViewHistory(synod.View) []synod.TxID { return nil }
+func (n *fakeNode) Interest()                           {}
+
+func (n *fakeNode) Primary() (synod.NodeID, bool) {
+	n.service.mu.Lock()
+	defer n.service.mu.Unlock()
+	return n.service.primary, n.service.primary != "" && n.service.primary != n.id
+}
+
+func (n *fakeNode) Address(id synod.NodeID, iface string) (string, bool) {
+	if _, ok := n.service.nodes[id].ifaces[iface]; !ok {
+		return "", false
+	}
+	return string(id) + "." + iface + ":443", true
+}
+
+func (n *fakeNode) Backups() []synod.NodeID {
+	var list []synod.NodeID
+	for id := range n.service.nodes {
+		if id != n.id {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+func (n *fakeNode) Forward(ctx context.Context, to synod.NodeID, request []byte) ([]byte, error) {
+	n.mu.Lock()
+	n.asked++
+	l := n.link
+	n.mu.Unlock()
+	if l == linkDown {
+		return nil, ErrUnreachable
+	}
+	if l == linkLosesAsk {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	answer := n.service.nodes[to].HandleForwarded(context.Background(), n.id, request)
+	switch l {
+	case linkLosesAnswer:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case linkBreaks:
+		return nil, context.Canceled
+	case linkGarbles:
+		return answer[:len(answer)-1], nil
+	default:
+		return answer, nil
+	}
+}
+
+func (n *fakeNode) ReadIndex(ctx context.Context) (synod.SeqNo, error) {
+	n.mu.Lock()
+	isolated := n.isolated
+	n.mu.Unlock()
+	if isolated {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return n.Committed().SeqNo, nil
+}
+
+// set changes how a node is connected.
+func (n *fakeNode) set(change func(n *fakeNode)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(n)
+}
+
+// forwardings is how often the node forwarded.
+func (n *fakeNode) forwardings() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
+}
+
+// client is one session.
+type client struct {
+	t    testing.TB
+	node *fakeNode
+	hs   httpd.Session
+}
+
+func (s *fakeService) dial(t testing.TB, id synod.NodeID) *client {
+	return &client{t: t, node: s.nodes[id], hs: httpd.Session{ID: 7, Interface: "main"}}
+}
+
+// do sends "METHOD /url" with header fields "name: value".
+func (c *client) do(line string, fields ...string) *app.Response {
+	c.t.Helper()
+	return c.send(line, nil, fields...)
+}
+
+func (c *client) send(line string, body []byte, fields ...string) *app.Response {
+	c.t.Helper()
+	method, url, _ := strings.Cut(line, " ")
+	req := &app.Request{Method: method, URL: url, Body: body, ClientCert: c.hs.ClientCert}
+	req.Path, req.Query, _ = strings.Cut(url, "?")
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		req.Header = append(req.Header, app.Field{Name: name, Value: value})
+	}
+	return c.node.Serve(c.t.Context(), &c.hs, req)
+}
+
+// want checks status and a part of the body.
+func (c *client) want(resp *app.Response, status int, part string) {
+	c.t.Helper()
+	if resp.Status != status || !strings.Contains(string(resp.Body), part) {
+		c.t.Errorf("got %d %q, want %d with %q", resp.Status, resp.Body, status, part)
+	}
+}
+
+// clientCert makes a certificate in DER.
+func clientCert(t testing.TB) []byte {
+	t.Helper()
+	key, err := identity.NewKey(identity.Secp256r1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := identity.SelfSigned(key, identity.SelfSignedRequest{Subject: "CN=user", NotBefore: time.Now().Add(-time.Hour), Days: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
