@@ -30,5 +30,6 @@
 //
 // Reading order: store.go, tx.go, overlay.go, read.go, then the inside:
 // table.go, cell.go, order.go, pin.go, compact.go, rollback.go; writeset.go
-// and codec.go for the ledger's form; snapshot.go for walks over everything.
+// and codec.go for the ledger's form; snapshot.go for walks over everything
+// and load.go for filling an empty store.
 package kv
