@@ -25,12 +25,13 @@ const (
 )
 
 // Serve accepts the connections of peers until ctx ends or Close is called, and
-// then closes ln and waits for what it started. It fails if ln is closed by
-// somebody else.
+// then closes ln and waits for what it started. It fails after Close, or if ln is
+// closed by somebody else.
 func (l *Links) Serve(ctx context.Context, ln net.Listener) error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
+		_ = ln.Close()
 		return errClosed
 	}
 	l.running.Add(1)

@@ -155,7 +155,7 @@ func (n *testNode) next(t testing.TB) received {
 	case r := <-n.got:
 		return r
 	case <-time.After(10 * time.Second):
-		t.Fatalf("no message in 10 s; %+v", n.Stats())
+		t.Fatalf("no message in 10 s; %+v, refused %d", n.Stats(), n.Refused())
 		return received{}
 	}
 }
@@ -264,7 +264,7 @@ func TestSendRefuses(t *testing.T) {
 	if n.Send(other.id, nil) {
 		t.Error("sent after Close")
 	}
-	if err := n.Serve(t.Context(), nil); !errors.Is(err, errClosed) {
+	if err := n.Serve(t.Context(), newMemNet().listen("")); !errors.Is(err, errClosed) {
 		t.Errorf("Serve after Close: %v", err)
 	}
 }
