@@ -76,13 +76,16 @@ func (x *execution) handle(ctx context.Context, match *app.Match, tx *kv.Tx) (*a
 	c.Prefix = x.mount.Prefix
 	c.Attach(x.server.cfg.Node)
 	if len(e.Policies) > 0 {
-		caller, err := auth.Authenticate(c, e.Policies, x.server.cfg.Now(), &x.sess.cache)
+		caller, err := auth.Authenticate(c, e.Policies, x.server.cfg.Now(), x.sess.cache)
 		if err != nil {
 			return answerError(c, err), nil
 		}
 		c.Caller = caller
 	}
 	err := e.Handler(c)
+	if tx != nil && tx.Touched() {
+		x.sess.saw(tx.ReadVersion())
+	}
 	// Before anything is recorded, and after the last look at the state.
 	if resp := x.lost(); resp != nil {
 		return resp, nil

@@ -77,12 +77,13 @@ func (x *execution) takeAnswer(ctx context.Context, from synod.NodeID, answer []
 		return failure(synod.Errorf(500, synod.CodeInternalError,
 			"The answer of node %s cannot be read. The request may have been executed.", from))
 	}
+	if x.sess.view == 0 {
+		x.sess.view = a.ran
+	}
 	if a.ran != 0 && a.ran != x.sess.view && !a.resp.Close {
 		return x.inconsistent(a.ran)
 	}
-	if id, err := synod.ParseTxID(a.resp.Header.Get(txHeader)); err == nil {
-		x.sess.saw(id)
-	}
+	x.sess.saw(a.seen)
 	return a.resp
 }
 
@@ -109,10 +110,10 @@ func (s *Server) HandleForwarded(ctx context.Context, from synod.NodeID, request
 		server: s, req: r.req, forwarded: true,
 		session: &httpd.Session{ID: r.sessionID, Interface: r.iface, ClientCert: r.req.ClientCert},
 		// led: what the session was shown is what a primary had ordered.
-		sess: &session{view: r.view, led: true, seen: r.seen},
+		sess: &session{cache: s.forwardedCaches.of(from, r), view: r.view, led: true, seen: r.seen},
 		// Some of the time belongs to the way back.
 		patience: r.timeout - r.timeout/10,
 	}
 	resp := s.answer(ctx, x)
-	return encodeAnswer(&forwardedAnswer{ran: x.sess.ran, resp: resp})
+	return encodeAnswer(&forwardedAnswer{ran: x.sess.ran, seen: x.sess.seen, resp: resp})
 }

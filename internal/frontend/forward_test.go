@@ -62,13 +62,19 @@ func TestForwardedWhole(t *testing.T) {
 	c.want(c.send("POST /app/who?a=%20b", []byte("body")), 401, synod.CodeInvalidAuthenticationInfo)
 	c.hs.ClientCert = clientCert(t)
 	resp := c.send("POST /app/who?a=%20b", []byte("body \x00"), "x-mine: mine")
-	c.want(resp, 200, "n1 asked by "+hex.EncodeToString(c.hs.ClientCert[:4])+" on /app/who?a=%20b with mine and body \x00")
+	c.want(resp, 200, "n1 asked by "+hex.EncodeToString(sum(c.hs.ClientCert))+" on /app/who?a=%20b with mine and body \x00")
 	if resp.Header.Get("x-answer") != "yes" || resp.Header.Get(txHeader) != "2.1" {
 		t.Errorf("the fields are %v", resp.Header)
 	}
-	before := s.nodes["n1"].Routing()
-	if before.Received != 2 || before.Serving != 0 || s.nodes["n2"].Routing().Forwarded != 2 {
-		t.Errorf("the counts are %+v and %+v", before, s.nodes["n2"].Routing())
+	// Another caller on a session of the same name is not taken for the first.
+	other := s.dial(t, "n2")
+	other.hs.ClientCert = clientCert(t)
+	for _, x := range []*client{other, c, other} {
+		x.want(x.do("POST /app/who"), 200, "n1 asked by "+hex.EncodeToString(sum(x.hs.ClientCert)))
+	}
+	counts := s.nodes["n1"].Routing()
+	if counts.Received != 5 || counts.Serving != 0 || s.nodes["n2"].Routing().Forwarded != 5 {
+		t.Errorf("the counts are %+v and %+v", counts, s.nodes["n2"].Routing())
 	}
 }
 

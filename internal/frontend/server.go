@@ -11,6 +11,7 @@ import (
 
 	"synod"
 	"synod/app"
+	"synod/internal/auth"
 	"synod/internal/config"
 	"synod/internal/consensus"
 	"synod/internal/httpd"
@@ -65,6 +66,8 @@ type Server struct {
 	cfg     Config
 	mounts  map[string]*mount
 	routing routing
+
+	forwardedCaches forwardedCaches
 }
 
 type mount struct {
@@ -94,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Serve(ctx context.Context, hs *httpd.Session, req *app.Request) *app.Response {
 	sess, _ := hs.State.(*session)
 	if sess == nil {
-		sess = &session{}
+		sess = &session{cache: &auth.Cache{}}
 		hs.State = sess
 	}
 	return s.answer(ctx, execution{server: s, session: hs, sess: sess, req: req})

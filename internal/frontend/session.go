@@ -1,6 +1,10 @@
 package frontend
 
 import (
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+
 	"synod"
 	"synod/app"
 	"synod/internal/auth"
@@ -12,7 +16,7 @@ import (
 // lack what the session has seen (CCF: src/node/rpc/frontend.h,
 // check_session_consistency).
 type session struct {
-	cache auth.Cache
+	cache *auth.Cache
 	view  synod.View // of the first request, 0 before it
 	// led says that the session was shown what this node had ordered as
 	// primary of view. A primary that stands down forgets what was not
@@ -21,7 +25,7 @@ type session struct {
 	// forwarding says that a request was sent to the primary: from then on
 	// everything goes there that may, so that the session sees its writes.
 	forwarding bool
-	seen       synod.TxID // newest transaction that an answer named
+	seen       synod.TxID // newest transaction whose effects it was shown
 	ran        synod.View // in which the last request ran here, 0 if none did
 }
 
@@ -42,7 +46,7 @@ func (s *session) intact(role consensus.Role) bool {
 	return role.View == s.view && (role.Leading || !s.led)
 }
 
-// saw notes a transaction that an answer names.
+// saw notes a transaction whose effects an answer shows.
 func (s *session) saw(id synod.TxID) {
 	if id.SeqNo > s.seen.SeqNo {
 		s.seen = id
@@ -71,4 +75,41 @@ func (x *execution) inconsistent(now synod.View) *app.Response {
 		x.session.ID, x.sess.view, now))
 	resp.Close = true
 	return resp
+}
+
+// forwardedCaches keeps, for some of the sessions of other nodes, what sparing
+// their callers' certificates and tokens another check needs. It forgets a
+// session when another takes its slot; what it returns is only ever used for
+// equal bytes.
+type forwardedCaches struct {
+	slots [forwardedCachesMax]atomic.Pointer[forwardedCache]
+}
+
+// forwardedCachesMax bounds the sessions of other nodes that are remembered.
+const forwardedCachesMax = 1024
+
+type forwardedCache struct {
+	of   remoteSession
+	auth auth.Cache
+}
+
+// remoteSession names a session of another node.
+type remoteSession struct {
+	from  synod.NodeID
+	iface string
+	id    uint64
+}
+
+var forwardedSeed = maphash.MakeSeed()
+
+func (f *forwardedCaches) of(from synod.NodeID, r *forwardedRequest) *auth.Cache {
+	id := remoteSession{from, r.iface, r.sessionID}
+	slot := &f.slots[maphash.Comparable(forwardedSeed, id)%forwardedCachesMax]
+	if c := slot.Load(); c != nil && c.of == id {
+		return &c.auth
+	}
+	id.iface = strings.Clone(id.iface) // not the whole request's text
+	c := &forwardedCache{of: id}
+	slot.Store(c)
+	return &c.auth
 }

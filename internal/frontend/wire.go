@@ -32,7 +32,7 @@ type forwardedRequest struct {
 	unsecured bool
 	sessionID uint64
 	view      synod.View // of the session
-	seen      synod.TxID // newest transaction that the session was told of
+	seen      synod.TxID // newest transaction that the session has seen
 	timeout   time.Duration
 	req       *app.Request
 }
@@ -40,6 +40,7 @@ type forwardedRequest struct {
 // forwardedAnswer is what the primary said.
 type forwardedAnswer struct {
 	ran  synod.View // the view in which it was executed, 0 if it was not
+	seen synod.TxID // newest transaction that the session has now seen
 	resp *app.Response
 }
 
@@ -146,7 +147,9 @@ func encodeAnswer(a *forwardedAnswer) []byte {
 		status = 500
 	}
 	b := append(make([]byte, 0, 64+fieldsSize(resp.Header)+len(resp.Body)), wireVersion, flags)
-	b = binary.BigEndian.AppendUint64(b, uint64(a.ran))
+	for _, n := range []uint64{uint64(a.ran), uint64(a.seen.View), uint64(a.seen.SeqNo)} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
 	b = binary.BigEndian.AppendUint32(b, uint32(status))
 	b = appendBytes(b, resp.Body)
 	return appendFields(b, resp.Header)
@@ -164,6 +167,7 @@ func parseAnswer(b []byte) (*forwardedAnswer, error) {
 	}
 	a := &forwardedAnswer{resp: &app.Response{Close: flags == flagClose}}
 	a.ran = synod.View(d.uint64())
+	a.seen = synod.TxID{View: synod.View(d.uint64()), SeqNo: synod.SeqNo(d.uint64())}
 	a.resp.Status = int(d.uint32())
 	a.resp.Body = d.bytes()
 	text := d.text()

@@ -21,7 +21,7 @@ func aRequest() *forwardedRequest {
 }
 
 func anAnswer() *forwardedAnswer {
-	return &forwardedAnswer{ran: 7, resp: &app.Response{
+	return &forwardedAnswer{ran: 7, seen: synod.TxID{View: 8, SeqNo: 9}, resp: &app.Response{
 		Status: 201, Body: []byte("ok"), Close: true, Header: app.Header{{Name: "a", Value: "b"}},
 	}}
 }
@@ -67,7 +67,8 @@ func TestWireLayout(t *testing.T) {
 	if got := encoded(t, r); string(got) != want {
 		t.Errorf("got  %x\nwant %x", got, want)
 	}
-	want = "\x01\x01" + "\x00\x00\x00\x00\x00\x00\x00\x07" + "\x00\x00\x00\xc9" + "\x00\x00\x00\x02ok" + "\x00\x00\x00\x01" + "\x00\x00\x00\x01a" + "\x00\x00\x00\x01b"
+	want = "\x01\x01" + "\x00\x00\x00\x00\x00\x00\x00\x07" + "\x00\x00\x00\x00\x00\x00\x00\x08" + "\x00\x00\x00\x00\x00\x00\x00\x09" +
+		"\x00\x00\x00\xc9" + "\x00\x00\x00\x02ok" + "\x00\x00\x00\x01" + "\x00\x00\x00\x01a" + "\x00\x00\x00\x01b"
 	if got := encodeAnswer(anAnswer()); string(got) != want {
 		t.Errorf("got  %x\nwant %x", got, want)
 	}
@@ -122,7 +123,7 @@ func TestWireRefuses(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"another version": at(answer, 0, 2), "unknown flags": at(answer, 1, 2), "more": append(bytes.Clone(answer), 0),
-		"status 0": at(answer, 13, 0), "huge status": at(answer, 10, 1),
+		"status 0": at(answer, 29, 0), "huge status": at(answer, 26, 1),
 	} {
 		if _, err := parseAnswer(b); err == nil {
 			t.Errorf("answer: %s is accepted", name)
