@@ -19,7 +19,7 @@ func (x *execution) elsewhere(ctx context.Context, e *app.Endpoint, tx *kv.Tx) *
 	if x.forwarded {
 		// Nobody forwards twice. A node that does not lead must not show its own
 		// state either: the session has seen what the primary ordered.
-		if leading || e.Forwarding == app.ForwardNever {
+		if leading {
 			return nil
 		}
 		return retryLater(synod.Errorf(503, synod.CodeRequestAlreadyForwarded, "RPC was already forwarded."))
