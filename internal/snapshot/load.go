@@ -49,7 +49,7 @@ func Load(file io.ReaderAt, size int64, trust Trust, chain *secrets.Chain, store
 		return nil, r.fault
 	}
 	// This first: it says more than what is wrong with the maps.
-	if err := r.check(); err != nil {
+	if err := r.check(chain); err != nil {
 		return nil, err
 	}
 	if failure != nil {

@@ -156,6 +156,10 @@ func TestEvidence(t *testing.T) {
 	if _, err := loadBytes(file, trust, nil); !errors.Is(err, ErrEvidence) {
 		t.Errorf("a snapshot that a user chose: %v", err)
 	}
+	trust.Evidence = nil
+	if _, err := loadBytes(file, trust, s.chain); !errors.Is(err, ErrEvidence) {
+		t.Errorf("a snapshot that a user chose, without the ledger: %v", err)
+	}
 
 	good, trust := s.snapshot()
 	at := trust.Name.Evidence

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -130,10 +129,9 @@ func (s *service) state() State {
 // receipt.
 func (s *service) record(e Entry) (synod.SeqNo, *receipt.Receipt) {
 	s.t.Helper()
-	row := must1(json.Marshal(tables.SnapshotEvidence{Hash: hex.EncodeToString(e.Digest[:]), Version: e.SeqNo}))(s.t)
-	leaf := s.commit(&kv.WriteSet{Maps: []kv.MapWrites{{
-		Name: tables.Snapshots, Writes: []kv.Write{{Key: tables.UnitKey(), Value: row}},
-	}}}, e.Digest)
+	ws, err := e.Record()
+	must(s.t, err)
+	leaf := s.commit(ws, e.Digest)
 	at := s.store.Tip().SeqNo
 	return at, s.receipt(at, leaf)
 }

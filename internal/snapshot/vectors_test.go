@@ -163,6 +163,11 @@ func TestCCFSnapshots(t *testing.T) {
 				t.Error("written again, other bytes")
 			}
 
+			// Without the ledger, the evidence is made again from the secrets.
+			trust.Evidence = nil
+			if _, err := loadBytes(v.file, trust, chain); err != nil {
+				t.Error(err)
+			}
 			public := kv.New()
 			if _, err := Load(bytes.NewReader(v.file), int64(len(v.file)), trust, nil, public); err != nil {
 				t.Fatal(err)

@@ -3,17 +3,14 @@ package snapshot
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 
 	"synod"
-	"synod/internal/kv"
 	"synod/internal/ledger"
-	"synod/internal/tables"
+	"synod/internal/secrets"
 	"synod/receipt"
 )
 
@@ -50,9 +47,10 @@ type Trust struct {
 	// The zero Name is not checked.
 	Name ledger.SnapshotName
 	// Evidence, if set, returns the ledger entry of the evidence transaction,
-	// which must be the one of the receipt and record this snapshot. Without
-	// it, an application that lets users choose claims could have made the
-	// receipt.
+	// which must be the one of the receipt and record this snapshot. If it is
+	// nil, Load with ledger secrets checks the same without the ledger (see
+	// rebuilt). Without either, the receipt may be of a transaction of an
+	// application that lets its users choose claims.
 	Evidence func(synod.SeqNo) ([]byte, error)
 }
 
@@ -75,7 +73,7 @@ func Verify(file io.ReaderAt, size int64, trust Trust) (*Proof, error) {
 	if err := r.source(r.head.MapsAt, r.head.ReceiptAt, func([]byte) {}).drain(); err != nil {
 		return nil, err
 	}
-	if err := r.check(); err != nil {
+	if err := r.check(nil); err != nil {
 		return nil, err
 	}
 	return &r.proof, nil
@@ -173,49 +171,24 @@ func (r *reader) source(from, to int64, open func([]byte)) *source {
 }
 
 // check says, once the whole entry was read, whether it is what the receipt
-// vouches for.
-func (r *reader) check() error {
+// vouches for. chain may be nil.
+func (r *reader) check(chain *secrets.Chain) error {
 	if [32]byte(r.digest.Sum(nil)) != r.claims.ClaimsDigest {
 		return ErrDigest
 	}
-	if r.trust.Evidence == nil {
-		return nil
-	}
-	raw, err := r.trust.Evidence(r.claims.TxID.SeqNo)
-	if err != nil {
-		return fmt.Errorf("evidence of the snapshot: %w", err)
-	}
-	if err := evident(raw, r.claims, r.head.SeqNo); err != nil {
-		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	switch {
+	case r.trust.Evidence != nil:
+		raw, err := r.trust.Evidence(r.claims.TxID.SeqNo)
+		if err != nil {
+			return fmt.Errorf("evidence of the snapshot: %w", err)
+		}
+		if err := evident(raw, r.claims, r.head.SeqNo); err != nil {
+			return fmt.Errorf("%w: %w", ErrEvidence, err)
+		}
+	case chain != nil:
+		if err := rebuilt(chain, r.claims, r.proof.Entry); err != nil {
+			return fmt.Errorf("%w: %w", ErrEvidence, err)
+		}
 	}
 	return nil
-}
-
-// evident checks that the entry of a receipt records the snapshot at seqno.
-func evident(raw []byte, proved receipt.Result, seqno synod.SeqNo) error {
-	if sha256.Sum256(raw) != proved.WriteSetDigest {
-		return errors.New("the ledger's entry is not the one of the receipt")
-	}
-	e, err := ledger.ParseEntry(raw)
-	if err != nil {
-		return err
-	}
-	maps, err := kv.DecodeDomain(e.PublicMaps, true)
-	if err != nil {
-		return err
-	}
-	for _, m := range maps {
-		if m.Name != tables.Snapshots || len(m.Writes) != 1 {
-			continue
-		}
-		var row tables.SnapshotEvidence
-		if err := json.Unmarshal(m.Writes[0].Value, &row); err != nil {
-			return err
-		}
-		if row.Hash != hex.EncodeToString(proved.ClaimsDigest[:]) || row.Version != seqno {
-			return fmt.Errorf("transaction %s records the snapshot at %d", e.TxID, row.Version)
-		}
-		return nil
-	}
-	return fmt.Errorf("transaction %s records no snapshot", e.TxID)
 }
