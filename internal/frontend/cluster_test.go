@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -38,11 +39,11 @@ type fakeService struct {
 	nodes map[synod.NodeID]*fakeNode
 
 	mu        sync.Mutex
-	primary   synod.NodeID // guarded by mu, "" if nobody knows
-	view      synod.View   // guarded by mu
-	log       []ordered    // guarded by mu
-	committed int          // guarded by mu: how many of log
-	moved     chan struct{}
+	primary   synod.NodeID  // guarded by mu, "" if there is none
+	view      synod.View    // guarded by mu
+	log       []ordered     // guarded by mu: the primary's
+	committed int           // guarded by mu: how many of log
+	moved     chan struct{} // guarded by mu: closed when committed moves
 }
 
 type ordered struct {
@@ -57,6 +58,11 @@ type fakeNode struct {
 	id      synod.NodeID
 	store   *kv.Store
 	ifaces  map[string]config.Interface
+
+	// Guarded by the service's mu.
+	leader synod.NodeID // whom it takes for the primary
+	ids    []synod.TxID // what its store holds
+	known  int          // how many of ids it knows to be committed
 
 	mu       sync.Mutex
 	role     consensus.Role // guarded by mu
@@ -155,19 +161,44 @@ func testApp(id synod.NodeID) *app.App {
 	return a
 }
 
+// elect makes a primary, of which the others learn at once.
 func (s *fakeService) elect(id synod.NodeID, view synod.View) {
+	s.win(id, view)
+	for _, n := range s.nodes {
+		s.learn(n)
+	}
+}
+
+// win makes a primary, of which only itself knows yet. What the one before it
+// had ordered and not committed is not in its log.
+func (s *fakeService) win(id synod.NodeID, view synod.View) {
+	s.mu.Lock()
+	s.primary, s.view = id, view
+	s.log = s.log[:s.committed:s.committed]
+	s.mu.Unlock()
+	if id != "" {
+		s.learn(s.nodes[id])
+	}
+}
+
+// learn tells a node who leads. It shows its new role before it forgets what
+// the primary does not have.
+func (s *fakeService) learn(n *fakeNode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.primary, s.view = id, view
-	for _, n := range s.nodes {
-		n.become(consensus.Role{Leading: n.id == id, View: view})
+	if n.Role().View < s.view {
+		n.become(consensus.Role{Leading: n.id == s.primary, View: s.view})
+		n.forget()
 	}
-	if id == "" {
-		return
-	}
-	n := s.nodes[id]
-	if tip := n.store.Tip(); tip.SeqNo != 0 {
-		s.install(n, len(s.log))
+	n.leader = s.primary
+	n.install()
+}
+
+// forget rolls back what is not known to be committed.
+func (n *fakeNode) forget() {
+	if len(n.ids) > n.known {
+		n.ids = n.ids[:n.known]
+		n.store.Rollback(n.ids[n.known-1])
 	}
 }
 
@@ -177,25 +208,46 @@ func (n *fakeNode) become(role consensus.Role) {
 	n.mu.Unlock()
 }
 
-// install gives a node the first transactions of the log. s.mu is held.
-func (s *fakeService) install(n *fakeNode, count int) {
-	for _, o := range s.log[:count] {
-		if o.id.SeqNo == n.store.Tip().SeqNo+1 {
-			if err := n.store.Commit(o.ws, o.id); err != nil {
-				panic(err)
-			}
-		}
+// standDown is a primary that has lost its majority.
+func (s *fakeService) standDown(n *fakeNode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.become(consensus.Role{View: n.Role().View})
+	n.forget()
+	n.leader = ""
+	if s.primary == n.id {
+		s.primary = ""
+		s.log = s.log[:s.committed:s.committed]
 	}
 }
 
-// commit has every node install and commit what is ordered.
+// install gives a node what is committed.
+func (n *fakeNode) install() {
+	s := n.service
+	for _, o := range s.log[min(len(n.ids), s.committed):s.committed] {
+		n.put(o)
+	}
+	n.known = s.committed
+	n.store.Compact(synod.SeqNo(n.known))
+}
+
+func (n *fakeNode) put(o ordered) {
+	if err := n.store.Commit(o.ws, o.id); err != nil {
+		panic(err)
+	}
+	n.ids = append(n.ids, o.id)
+}
+
+// commit commits all that the primary has ordered; nodes of an earlier view
+// do not hear of it.
 func (s *fakeService) commit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.committed = len(s.log)
 	for _, n := range s.nodes {
-		s.install(n, s.committed)
-		n.store.Compact(synod.SeqNo(s.committed))
+		if n.Role().View == s.view {
+			n.install()
+		}
 	}
 	close(s.moved)
 	s.moved = make(chan struct{})
@@ -222,9 +274,12 @@ func (n *fakeNode) Submit(p *machine.Prepared) (synod.TxID, error) {
 	s := n.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := synod.TxID{View: role.View, SeqNo: synod.SeqNo(len(s.log) + 1)}
-	s.log = append(s.log, ordered{id, p.WriteSet()})
-	return id, n.store.Commit(p.WriteSet(), id)
+	o := ordered{synod.TxID{View: role.View, SeqNo: synod.SeqNo(len(n.ids) + 1)}, p.WriteSet()}
+	n.put(o)
+	if s.primary == n.id {
+		s.log = append(s.log, o)
+	}
+	return o.id, nil
 }
 
 func (n *fakeNode) WaitCommitted(ctx context.Context, id synod.TxID, _ bool) (synod.TxStatus, *consensus.Proof, error) {
@@ -246,21 +301,24 @@ func (n *fakeNode) WaitCommitted(ctx context.Context, id synod.TxID, _ bool) (sy
 func (n *fakeNode) Committed() synod.TxID {
 	n.service.mu.Lock()
 	defer n.service.mu.Unlock()
-	if n.service.committed == 0 {
+	return n.committed()
+}
+
+func (n *fakeNode) committed() synod.TxID {
+	if n.known == 0 {
 		return synod.TxID{}
 	}
-	return n.service.log[n.service.committed-1].id
+	return n.ids[n.known-1]
 }
 
 func (n *fakeNode) Status(id synod.TxID) synod.TxStatus {
-	committed := n.Committed()
 	n.service.mu.Lock()
 	defer n.service.mu.Unlock()
 	var view synod.View
-	if int(id.SeqNo) <= len(n.service.log) {
-		view = n.service.log[id.SeqNo-1].id.View
+	if id.SeqNo != 0 && int(id.SeqNo) <= len(n.ids) {
+		view = n.ids[id.SeqNo-1].View
 	}
-	return synod.StatusOf(id, view, committed)
+	return synod.StatusOf(id, view, n.committed())
 }
 
 func (n *fakeNode) Uncommitted() int                    { return 0 }
@@ -270,7 +328,7 @@ func (n *fakeNode) Interest()                           {}
 func (n *fakeNode) Primary() (synod.NodeID, bool) {
 	n.service.mu.Lock()
 	defer n.service.mu.Unlock()
-	return n.service.primary, n.service.primary != "" && n.service.primary != n.id
+	return n.leader, n.leader != "" && n.leader != n.id
 }
 
 func (n *fakeNode) Address(id synod.NodeID, iface string) (string, bool) {
@@ -324,7 +382,14 @@ func (n *fakeNode) ReadIndex(ctx context.Context) (synod.SeqNo, error) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	return n.Committed().SeqNo, nil
+	s := n.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.Role().View != s.view || s.primary == "" {
+		return 0, errors.New("no majority is of this view")
+	}
+	n.install()
+	return synod.SeqNo(n.known), nil
 }
 
 // set changes how a node is connected.

@@ -106,7 +106,7 @@ func TestForwardingFails(t *testing.T) {
 		took    time.Duration
 	}{
 		"nobody leads": {
-			prepare: func(s *fakeService) { s.primary = "" },
+			prepare: func(s *fakeService) { s.nodes["n2"].leader = "" },
 			status:  503, part: "RPC could not be forwarded to unknown primary.", retry: true,
 		},
 		"no link": {

@@ -115,7 +115,9 @@ func TestLinearizableOfLostWrite(t *testing.T) {
 	s := newService(t, 2, nil)
 	c := s.dial(t, "n1")
 	c.do("POST /app/put?k=a&v=1")
-	s.log[1].id.View = 3 // another primary's
-	s.committed = 2
+	n := s.nodes["n1"]
+	n.ids[1].View = 3 // another primary's
+	s.log[1].id = n.ids[1]
+	s.commit()
 	c.wantLost("GET /app/get?k=a", linearizable)
 }

@@ -65,9 +65,7 @@ func TestSessionEndsWhenPrimaryStandsDown(t *testing.T) {
 	forwarding := s.dial(t, "n2")
 	forwarding.want(forwarding.do("GET /app/get/always?k=a"), 200, "n1 has 1")
 
-	n1 := s.nodes["n1"]
-	n1.become(consensus.Role{View: 2})
-	n1.store.Rollback(synod.TxID{View: 2, SeqNo: 1})
+	s.standDown(s.nodes["n1"])
 	wrote.wantLost("GET /app/get?k=a")
 	read.wantLost("GET /app/get/local?k=a")
 	// n2 still takes n1 for the primary, which must not answer from what is left.
