@@ -21,6 +21,13 @@ type cell struct {
 	mark uint32 // the compaction that trimmed the cell last
 }
 
+// newVersion copies key and value.
+func newVersion(key, value []byte, tomb bool, stamp, seqno uint64) version {
+	data := make([]byte, len(key)+len(value))
+	copy(data[copy(data, key):], value)
+	return version{data: data, stamp: stamp, seqno: seqno, klen: uint32(len(key)), tomb: tomb}
+}
+
 func (v *version) key() []byte   { return v.data[:v.klen:v.klen] }
 func (v *version) value() []byte { return v.data[v.klen:len(v.data):len(v.data)] }
 

@@ -1,8 +1,12 @@
 package kv
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"synod"
 )
@@ -14,6 +18,14 @@ type Loader struct {
 	store *Store
 	table *table // of the map under way; nil before the first
 	now   tableVersion
+	cells []unordered // of the map under way
+}
+
+// unordered is a cell that the table's order does not know yet. Keys come in
+// any order: putting them in order at the end touches less memory.
+type unordered struct {
+	start uint64 // of the key, so that most comparisons need no look at it
+	id    uint32
 }
 
 // Load starts to fill the store, which must never have been written to;
@@ -41,12 +53,17 @@ func (l *Loader) Map(name string, version synod.SeqNo) error {
 // Put adds a key of the map under way, which version wrote last. Both slices
 // are copied. It fails if the key was there before.
 func (l *Loader) Put(key, value []byte, version synod.SeqNo) error {
-	if l.table.find(key) != 0 {
+	t := l.table
+	if t.find(key) != 0 {
 		return errors.New("a key is there twice")
 	}
-	l.table.lock()
-	l.table.push(key, value, false, l.now.stamp, uint64(version), &l.now.count)
-	l.table.mu.Unlock()
+	h := t.hash(key)
+	t.lock()
+	id := t.add(h, t.index[h], newVersion(key, value, false, l.now.stamp, uint64(version)))
+	t.mu.Unlock()
+	var start [8]byte
+	copy(start[:], key)
+	l.cells = append(l.cells, unordered{binary.BigEndian.Uint64(start[:]), id})
 	return nil
 }
 
@@ -85,8 +102,20 @@ func (l *Loader) endMap() {
 	if l.table == nil {
 		return
 	}
-	l.table.lock()
-	l.table.hist.push(l.now)
-	l.table.mu.Unlock()
+	t := l.table
 	l.table = nil
+	slices.SortFunc(l.cells, func(a, b unordered) int {
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return bytes.Compare(t.cells.at(a.id).key(), t.cells.at(b.id).key())
+	})
+	t.lock()
+	for _, c := range l.cells {
+		t.order.insert(&t.cells, c.id)
+	}
+	l.now.count = len(l.cells)
+	t.hist.push(l.now)
+	t.mu.Unlock()
+	l.cells = l.cells[:0]
 }

@@ -133,10 +133,7 @@ func (t *table) lastStamp() uint64 {
 // push puts a new version on a key and returns its cell. The caller holds mu.
 // An earlier version of the same stamp is replaced.
 func (t *table) push(key, value []byte, tomb bool, stamp, seqno uint64, count *int) uint32 {
-	data := make([]byte, len(key)+len(value))
-	copy(data[copy(data, key):], value)
-	v := version{data: data, stamp: stamp, seqno: seqno, klen: uint32(len(key)), tomb: tomb}
-
+	v := newVersion(key, value, tomb, stamp, seqno)
 	h := t.hash(key)
 	first := t.index[h]
 	for id := first; id != 0; id = t.cells.at(id).next {
@@ -145,14 +142,21 @@ func (t *table) push(key, value []byte, tomb bool, stamp, seqno uint64, count *i
 			return id
 		}
 	}
-	id := t.cells.alloc()
-	c := t.cells.at(id)
-	c.version, c.next = v, first
-	t.index[h] = id
+	id := t.add(h, first, v)
 	t.order.insert(&t.cells, id)
 	if !tomb {
 		*count++
 	}
+	return id
+}
+
+// add makes a cell of a key that has none, before the first one of its hash.
+// The order is still to learn of it. The caller holds mu.
+func (t *table) add(h, first uint32, v version) uint32 {
+	id := t.cells.alloc()
+	c := t.cells.at(id)
+	c.version, c.next = v, first
+	t.index[h] = id
 	return id
 }
 

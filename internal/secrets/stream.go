@@ -142,9 +142,11 @@ func load(b []byte) element {
 func (x element) add(y element) element { return element{x.high ^ y.high, x.low ^ y.low} }
 
 func (x element) times(y element) (z element) {
-	for range 128 {
-		bit := x.high >> 63
-		x.high, x.low = x.high<<1|x.low>>63, x.low<<1
+	for i := range 128 {
+		bit := x.high << i >> 63
+		if i >= 64 {
+			bit = x.low << (i - 64) >> 63
+		}
 		z.high ^= y.high & -bit
 		z.low ^= y.low & -bit
 		carry := y.low & 1

@@ -231,7 +231,7 @@ func (w *writer) digest(head []byte) (digest [32]byte, err error) {
 		n, err := src.Read(buf)
 		whole.Write(buf[:n])
 		again.Write(buf[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {
