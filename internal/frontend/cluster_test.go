@@ -63,6 +63,9 @@ type fakeNode struct {
 	leader synod.NodeID // whom it takes for the primary
 	ids    []synod.TxID // what its store holds
 	known  int          // how many of ids it knows to be committed
+	lazy   bool         // compacts nothing
+
+	meanwhile func() // what happens while GET /get/meanwhile runs
 
 	mu       sync.Mutex
 	role     consensus.Role // guarded by mu
@@ -106,9 +109,9 @@ func (n *fakeNode) serve(t testing.TB, cluster bool) {
 		Replica: n, Store: n.store, Interfaces: n.ifaces, Unsecured: map[string]bool{},
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 		Mounts: []Mount{
-			{Prefix: "/app", App: testApp(n.id), Open: open},
-			{Prefix: "/gov", App: testApp(n.id), Open: open, Audit: true},
-			{Prefix: "/node", App: testApp(n.id), Open: open},
+			{Prefix: "/app", App: testApp(n), Open: open},
+			{Prefix: "/gov", App: testApp(n), Open: open, Audit: true},
+			{Prefix: "/node", App: testApp(n), Open: open},
 		},
 	}
 	if cluster {
@@ -121,7 +124,8 @@ func (n *fakeNode) serve(t testing.TB, cluster bool) {
 }
 
 // testApp is one table, and answers that begin with the node that ran them.
-func testApp(id synod.NodeID) *app.App {
+func testApp(n *fakeNode) *app.App {
+	id := n.id
 	const table = "public:records"
 	a := app.New("test")
 	write := func(c *app.Context) error {
@@ -151,6 +155,11 @@ func testApp(id synod.NodeID) *app.App {
 	a.Get("/get/local", read).ReadOnly().Forward(app.ForwardNever)
 	a.Get("/get/backup", read).ReadOnly().Redirect(app.RedirectToBackup)
 	a.Get("/get/past", read).ReadOnly().Mode = app.Historical
+	a.Get("/get/absent", func(c *app.Context) error {
+		c.Tx().Has(table, []byte("k"))
+		return synod.Errorf(404, synod.CodeResourceNotFound, "nothing")
+	}).ReadOnly()
+	a.Get("/get/meanwhile", func(c *app.Context) error { n.meanwhile(); return read(c) }).ReadOnly()
 	a.Get("/state", func(c *app.Context) error { c.Text(string(id)); return nil }).NoTx()
 	a.Post("/who", func(c *app.Context) error {
 		c.Tx().Has(table, []byte("k"))
@@ -228,7 +237,9 @@ func (n *fakeNode) install() {
 		n.put(o)
 	}
 	n.known = s.committed
-	n.store.Compact(synod.SeqNo(n.known))
+	if !n.lazy {
+		n.store.Compact(synod.SeqNo(n.known))
+	}
 }
 
 func (n *fakeNode) put(o ordered) {
@@ -361,6 +372,9 @@ func (n *fakeNode) Forward(ctx context.Context, to synod.NodeID, request []byte)
 		return nil, ctx.Err()
 	}
 	answer := n.service.nodes[to].HandleForwarded(context.Background(), n.id, request)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	switch l {
 	case linkLosesAnswer:
 		<-ctx.Done()

@@ -109,8 +109,7 @@ func (s *Server) HandleForwarded(ctx context.Context, from synod.NodeID, request
 	x := execution{
 		server: s, req: r.req, forwarded: true,
 		session: &httpd.Session{ID: r.sessionID, Interface: r.iface, ClientCert: r.req.ClientCert},
-		// led: what the session was shown is what a primary had ordered.
-		sess: &session{cache: s.forwardedCaches.of(from, r), view: r.view, led: true, seen: r.seen},
+		sess:    &session{cache: s.forwardedCaches.of(from, r), view: r.view, seen: r.seen},
 		// Some of the time belongs to the way back.
 		patience: r.timeout - r.timeout/10,
 	}

@@ -4,7 +4,9 @@ import (
 	"testing"
 
 	"synod"
+	"synod/app"
 	"synod/internal/consensus"
+	"synod/internal/httpd"
 )
 
 // wantLost checks that an answer ends its session.
@@ -85,6 +87,39 @@ func TestSessionAndForwardedView(t *testing.T) {
 	c.wantLost("POST /app/put?k=a&v=2")
 	if len(s.log) != 2 {
 		t.Errorf("%d transactions are ordered", len(s.log))
+	}
+}
+
+// TestAnswerFromAnotherView: an answer that a primary should not have given is
+// not passed on.
+func TestAnswerFromAnotherView(t *testing.T) {
+	s := newService(t, 2, nil)
+	for ran, status := range map[synod.View]int{0: 200, 2: 200, 3: 500} {
+		x := execution{server: s.nodes["n2"].Server, session: &httpd.Session{}, sess: &session{view: 2}}
+		resp := x.takeAnswer(t.Context(), "n1", encodeAnswer(&forwardedAnswer{ran: ran, resp: &app.Response{Status: 200}}))
+		if resp.Status != status || resp.Close != (status == 500) {
+			t.Errorf("ran in %d: got %d, close: %t", ran, resp.Status, resp.Close)
+		}
+	}
+	// A node that knows of no view yet learns the session's from the answer.
+	x := execution{server: s.nodes["n2"].Server, session: &httpd.Session{}, sess: &session{}}
+	x.takeAnswer(t.Context(), "n1", encodeAnswer(&forwardedAnswer{ran: 3, resp: &app.Response{Status: 200}}))
+	if x.sess.view != 3 {
+		t.Errorf("the session is of view %d", x.sess.view)
+	}
+}
+
+// TestStandsDownDuringRequest: the first request of a session has read what is
+// forgotten before it is answered.
+func TestStandsDownDuringRequest(t *testing.T) {
+	for _, at := range []synod.NodeID{"n1", "n2"} {
+		s := newService(t, 2, nil)
+		n1, c := s.nodes["n1"], s.dial(t, at)
+		n1.meanwhile = func() { s.standDown(n1) }
+		if at == "n2" {
+			c.want(c.do("GET /app/get/always"), 200, "n1 has")
+		}
+		c.wantLost("GET /app/get/meanwhile")
 	}
 }
 
