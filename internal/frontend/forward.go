@@ -111,7 +111,7 @@ func (s *Server) HandleForwarded(ctx context.Context, from synod.NodeID, request
 		session: &httpd.Session{ID: r.sessionID, Interface: r.iface, ClientCert: r.req.ClientCert},
 		sess:    &session{cache: s.forwardedCaches.of(from, r), view: r.view, seen: r.seen},
 		// Some of the time belongs to the way back.
-		patience: r.timeout - r.timeout/10,
+		patience: max(r.timeout-r.timeout/10, time.Millisecond),
 	}
 	resp := s.answer(ctx, x)
 	return encodeAnswer(&forwardedAnswer{ran: x.sess.ran, seen: x.sess.seen, resp: resp})
