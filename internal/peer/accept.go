@@ -127,6 +127,11 @@ func (l *Links) introduce(w *wire, id synod.NodeID) error {
 	if err := l.sayHello(w, id); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k := l.links[id]; k != nil {
+		notify(k.nudge)
+	}
 	return w.start()
 }
 

@@ -54,7 +54,7 @@ func (k *link) enqueue(c *call) error {
 	}
 	k.requests = append(k.requests, c)
 	k.requestBytes += len(c.request)
-	k.notify()
+	notify(k.wake)
 	return nil
 }
 
@@ -93,7 +93,7 @@ func (k *link) abandon(ctx context.Context, c *call) ([]byte, error) {
 	delete(k.calls, c.number)
 	if len(k.cancels) < callsMax {
 		k.cancels = append(k.cancels, c.number)
-		k.notify()
+		notify(k.wake)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrUnanswered, context.Cause(ctx))
 }
@@ -116,7 +116,7 @@ func (k *link) answered(number uint64, answer []byte, err error) {
 	delete(k.calls, number)
 	c.result <- outcome{answer, err}
 	if len(k.calls) == 0 {
-		k.notify() // a worn connection waits for this
+		notify(k.wake) // a worn connection waits for this
 	}
 }
 

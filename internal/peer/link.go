@@ -37,6 +37,7 @@ type link struct {
 	id     synod.NodeID
 	cancel context.CancelFunc
 	wake   chan struct{} // holds one: there is something to write
+	nudge  chan struct{} // holds one: the peer has just reached us
 	made   throttle      // log lines about connections that were made
 	broken throttle      // log lines about connections that broke
 
@@ -54,13 +55,13 @@ type link struct {
 }
 
 func newLink(l *Links, id synod.NodeID, cancel context.CancelFunc) *link {
-	return &link{links: l, id: id, cancel: cancel, wake: make(chan struct{}, 1), calls: map[uint64]*call{}}
+	return &link{links: l, id: id, cancel: cancel, wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1), calls: map[uint64]*call{}}
 }
 
-// notify wakes the writer.
-func (k *link) notify() {
+// notify lets the reader of a channel that holds one know of something.
+func notify(c chan<- struct{}) {
 	select {
-	case k.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -80,7 +81,7 @@ func (k *link) send(m []byte) bool {
 	k.lost = k.lost || ok && dropped > 0
 	k.mu.Unlock()
 	if ok {
-		k.notify()
+		notify(k.wake)
 	}
 	return ok
 }
@@ -104,6 +105,7 @@ func (k *link) run(ctx context.Context) {
 		}
 		select {
 		case <-time.After(wait - rand.N(wait/4)): //nolint:gosec // spreads attempts, hides nothing
+		case <-k.nudge: // the network is back, and the peer knows us
 		case <-ctx.Done():
 		}
 		wait = min(2*wait, backoffMax)
@@ -162,6 +164,10 @@ func (k *link) connected(w *wire, now time.Time) {
 	k.mu.Lock()
 	expired := k.messages.expire(now.Add(-staleMax))
 	k.dropped += uint64(expired) //nolint:gosec // a count
+	select {
+	case <-k.nudge: // of before
+	default:
+	}
 	lost := k.lost || expired > 0
 	k.lost = false
 	k.state = linkUp

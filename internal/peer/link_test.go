@@ -61,11 +61,14 @@ func TestSilentPeer(t *testing.T) {
 		a.Send(b.id, []byte("1"))
 		b.next(t)
 		time.Sleep(10 * time.Second)
+		b.mu.Lock()
+		in := b.inbound[a.id]
+		b.mu.Unlock()
 		net.cut()
-		time.Sleep(idleTimeout + keepAliveInterval - time.Millisecond)
+		time.Sleep(idleTimeout)
 		synctest.Wait()
-		if b.stat(a.id).Accepted && len(net.dialled()) == 1 {
-			t.Error("nobody noticed in 5 s")
+		if a.unreachable.Load() != 1 || in.ctx.Err() == nil {
+			t.Errorf("in %v: noticed here %d times, there %v", idleTimeout, a.unreachable.Load(), in.ctx.Err())
 		}
 		time.Sleep(backoffMin)
 		a.Send(b.id, []byte("2"))
@@ -164,6 +167,28 @@ func TestWorn(t *testing.T) {
 		}
 		if n := len(net.dialled()); n < 8 || n > 16 || lost > 0 {
 			t.Errorf("%d connections, %d messages lost", n, lost)
+		}
+	})
+}
+
+// TestNudge reaches a peer that waits before it dials again: it dials at once.
+func TestNudge(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, net *memNet, a, b *testNode) {
+		ln := net.listen("a")
+		b.Send(a.id, []byte("1"))
+		ln.Close()
+		time.Sleep(time.Minute - time.Millisecond)
+		for i := 0; i < 3; i++ { // the wait is at its longest just after an attempt
+			n := len(net.dialled())
+			for len(net.dialled()) == n {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		a.serve(net.listen("a"))
+		a.Send(b.id, []byte("x"))
+		time.Sleep(time.Millisecond)
+		if !b.stat(a.id).Connected || !a.stat(b.id).Connected {
+			t.Errorf("%+v, %+v", b.stat(a.id), a.stat(b.id))
 		}
 	})
 }

@@ -172,10 +172,13 @@ type mismatchError string
 
 func (e mismatchError) Error() string { return "hello does not fit: " + string(e) }
 
-// drain reads what the other end still sends for a moment, so that closing does
-// not take back the words that it is to read (TCP resets a connection that is
-// closed with bytes unread).
+// drain ends our side and reads what the other end still sends for a moment, so
+// that closing does not take back the words that it is to read (TCP resets a
+// connection that is closed with bytes unread).
 func drain(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
 	if c.SetDeadline(time.Now().Add(lingerMax)) == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(c, bufferSize))
 	}
