@@ -18,6 +18,11 @@ import (
 // all are the signatures that raft has committed since, sig the newest.
 func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 	r.prove(sig)
+	if r.leading && r.cfg.Snapshot != nil {
+		for _, seqno := range r.cfg.Machine.SnapshotsDue(sig.TxID.SeqNo) {
+			r.cfg.Snapshot(seqno)
+		}
+	}
 	if chunkEnded := r.cfg.Machine.Commit(sig.TxID.SeqNo); chunkEnded {
 		r.disk <- diskOp{committed: sig.TxID.SeqNo}
 	}

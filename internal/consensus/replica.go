@@ -93,6 +93,10 @@ type Config struct {
 	// configuration and the configuration after it.
 	RecordChange func(change, after []byte) (*machine.Prepared, error)
 
+	// Snapshot is told on a leader of each signature after which a snapshot is
+	// due, before the store forgets the state then. It must be quick.
+	Snapshot func(synod.SeqNo)
+
 	Tick             time.Duration // 10 ms if zero
 	ElectionTimeout  time.Duration // maximum; 5 s if zero
 	MessageTimeout   time.Duration // heartbeat; 100 ms if zero

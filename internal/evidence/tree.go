@@ -38,6 +38,21 @@ func TreeFrom(serialised []byte, seqno synod.SeqNo, leaf [32]byte) (*Tree, error
 	return &Tree{t: t, from: seqno}, nil
 }
 
+// Adopt makes this tree what another is; the other is not used any more.
+func (t *Tree) Adopt(other *Tree) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.t, t.from = other.t, other.from
+}
+
+// Leaf is the leaf of an entry. It fails for one that is flushed or not there
+// yet.
+func (t *Tree) Leaf(seqno synod.SeqNo) ([32]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t.Leaf(uint64(seqno))
+}
+
 // Append adds the leaf of the next entry.
 func (t *Tree) Append(leaf [32]byte) {
 	t.mu.Lock()

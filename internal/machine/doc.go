@@ -11,5 +11,5 @@
 // below the last Commit are never undone.
 //
 // It starts no goroutine; one goroutine calls everything but Prepare. Reading
-// order: prepare.go, machine.go, receive.go, chunk.go.
+// order: prepare.go, machine.go, receive.go, chunk.go, due.go.
 package machine

@@ -20,10 +20,11 @@ type Machine struct {
 	// refuses the entry. It may be told twice of one entry.
 	OnSecrets func(synod.TxID, kv.MapWrites) error
 
-	store   *kv.Store
-	secrets *secrets.Chain
-	chunks  chunker
-	text    []byte // scratch for commit evidence
+	store     *kv.Store
+	secrets   *secrets.Chain
+	chunks    chunker
+	snapshots schedule
+	text      []byte // scratch for commit evidence
 }
 
 // New makes a machine over an empty store and tree. chunkSize is the size in
@@ -45,7 +46,11 @@ func (m *Machine) Order(p *Prepared, id synod.TxID) ([]byte, error) {
 	if flags&kv.FlagChunkBefore != 0 {
 		header |= ledger.FlagForceChunkBefore
 	}
-	return m.install(&p.frame, p.ws, p.claims, id, header, flags&(kv.FlagForceChunk|kv.FlagSnapshot) != 0)
+	entry, err := m.install(&p.frame, p.ws, p.claims, id, header, flags&(kv.FlagForceChunk|kv.FlagSnapshot) != 0)
+	if err == nil && flags&kv.FlagSnapshot != 0 {
+		m.snapshots.asked = id.SeqNo
+	}
+	return entry, err
 }
 
 // OrderSignature is Order for a signature transaction, which reads nothing
@@ -53,7 +58,7 @@ func (m *Machine) Order(p *Prepared, id synod.TxID) ([]byte, error) {
 func (m *Machine) OrderSignature(ws *kv.WriteSet, id synod.TxID) ([]byte, error) {
 	f := layOut(ws, [32]byte{})
 	var header byte
-	if m.chunks.due() {
+	if snapshot := m.snapshots.signed(id.SeqNo); snapshot || m.chunks.due() {
 		header = ledger.FlagForceChunkAfter
 	}
 	return m.install(&f, ws, [32]byte{}, id, header, false)
@@ -100,6 +105,7 @@ func (m *Machine) Undo(id synod.TxID) {
 		panic(fmt.Sprintf("machine: undo to %s: %s", id, err))
 	}
 	m.chunks.rollback(id.SeqNo)
+	m.snapshots.rollback(id.SeqNo)
 }
 
 // Commit makes the entries up to a signature final: hooks run and their undo
@@ -108,5 +114,6 @@ func (m *Machine) Undo(id synod.TxID) {
 func (m *Machine) Commit(seqno synod.SeqNo) (chunkEnded bool) {
 	m.store.Compact(seqno)
 	m.Tree.Flush(seqno)
+	m.snapshots.committed(seqno)
 	return m.chunks.commit(seqno)
 }

@@ -45,6 +45,9 @@ func (m *Machine) Receive(raw []byte) (*Received, error) {
 		return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
 	}
 	m.Tree.Append(leaf(sha256.Sum256(raw), evidenceDigest, e.Claims))
+	if rec.Signature != nil {
+		m.snapshots.signed(rec.ID.SeqNo)
+	}
 	m.chunks.added(rec.ID.SeqNo, len(raw), e.Flags&ledger.FlagForceChunkBefore != 0, e.Flags&ledger.FlagForceChunkAfter != 0, false)
 	return rec, nil
 }

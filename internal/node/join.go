@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"synod"
-	"synod/internal/consensus"
 	"synod/internal/identity"
 	"synod/internal/secrets"
 	"synod/internal/tables"
@@ -168,7 +167,11 @@ func (n *Node) becomeReplica(answer *joinResponse) error {
 		return err
 	}
 	n.roster.introduce(start.Peers)
-	if err := n.replica.Join(&consensus.Start{After: n.startup, Configuration: start.Configuration}); err != nil {
+	begin, err := n.loadSnapshot(start.Configuration)
+	if err != nil {
+		return err
+	}
+	if err := n.replica.Join(begin); err != nil {
 		return err
 	}
 	n.setState(statePartOfNetwork)

@@ -29,6 +29,7 @@ import (
 	"synod/internal/machine"
 	"synod/internal/peer"
 	"synod/internal/secrets"
+	"synod/internal/snapshot"
 )
 
 // Options are what a node is made of.
@@ -45,27 +46,30 @@ type Node struct {
 	cfg  *config.Config
 	log  *slog.Logger
 
-	id       *identityState
-	service  *serviceState
-	secrets  *secrets.Chain
-	store    *kv.Store
-	tree     *evidence.Tree
-	machine  *machine.Machine
-	ledger   *ledger.Log
-	replica  *consensus.Replica
-	engine   *js.Engine
-	host     *host.Host
-	front    *frontend.Server
-	links    *peer.Links
-	roster   *roster
-	rpc      map[string]*httpd.Listener
-	sessions httpd.Gauge // over all client interfaces
-	n2n      net.Listener
-	n2nAddr  string
-	attested attestation
-	wrotePID bool
-	genesis  *genesis   // read at start, nil once the service is created
-	startup  synod.TxID // whose state this node began with: a snapshot's, or zero
+	id         *identityState
+	service    *serviceState
+	secrets    *secrets.Chain
+	store      *kv.Store
+	tree       *evidence.Tree
+	machine    *machine.Machine
+	ledger     *ledger.Log
+	snapshots  *snapshot.Dir
+	toSnapshot chan snapshotJob
+	beginning  *snapshot.File // that a joining node begins with, until it has loaded it; nil for none
+	replica    *consensus.Replica
+	engine     *js.Engine
+	host       *host.Host
+	front      *frontend.Server
+	links      *peer.Links
+	roster     *roster
+	rpc        map[string]*httpd.Listener
+	sessions   httpd.Gauge // over all client interfaces
+	n2n        net.Listener
+	n2nAddr    string
+	attested   attestation
+	wrotePID   bool
+	genesis    *genesis   // read at start, nil once the service is created
+	startup    synod.TxID // whose state this node began with: a snapshot's, or zero
 
 	peerCert atomic.Pointer[tls.Certificate] // what peers see
 	voters   atomic.Pointer[pb.ConfState]    // raft's committed configuration
@@ -99,7 +103,7 @@ func (n *Node) setState(s startupState) { n.state.Store(&s) }
 func Start(opts Options) (*Node, error) {
 	n := &Node{
 		opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{}),
-		roster: newRoster(), changed: make(chan struct{}, 1),
+		roster: newRoster(), changed: make(chan struct{}, 1), toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
 	}
 	n.setState(stateUninitialized)
 	if opts.Config.Command.Type == config.CommandRecover {
@@ -133,6 +137,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error { return n.keepMembership(ctx) })
+	group.Go(func() error { return n.keepSnapshots(ctx) })
 	err := group.Wait()
 	n.handOff()
 	stopReplica()

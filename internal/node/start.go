@@ -54,10 +54,16 @@ func (n *Node) start() error {
 	if err := n.writeAddresses(); err != nil {
 		return err
 	}
-	if err := n.openLedger(); err != nil {
+	if err := n.newIdentities(time.Now()); err != nil {
 		return err
 	}
-	if err := n.newIdentities(time.Now()); err != nil {
+	if err := n.openSnapshots(); err != nil {
+		return err
+	}
+	if err := n.chooseSnapshot(context.Background()); err != nil {
+		return err
+	}
+	if err := n.openLedger(); err != nil {
 		return err
 	}
 	if err := n.attest(); err != nil {
@@ -151,6 +157,7 @@ func (n *Node) build() error {
 	n.store = kv.New()
 	n.tree = evidence.NewTree()
 	n.machine = machine.New(n.store, n.tree, n.secrets, uint64(n.cfg.Ledger.ChunkSize))
+	n.machine.SnapshotEvery(uint64(n.cfg.Snapshots.TxCount))
 	n.machine.OnSecrets = n.onNewLedgerSecret
 	n.installHooks()
 	name, err := consensus.RaftID(n.id.node)
@@ -169,7 +176,7 @@ func (n *Node) build() error {
 	n.links = n.newLinks()
 	n.replica, err = consensus.New(consensus.Config{
 		ID: name, Log: n.ledger, Machine: n.machine, Signer: signer{n}, Create: create,
-		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, RecordChange: n.recordChange,
+		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, RecordChange: n.recordChange, Snapshot: n.snapshotDue,
 		Tick: tick(n.cfg), ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
 		SignatureTxCount: int(n.cfg.LedgerSignatures.TxCount), SignatureDelay: n.cfg.LedgerSignatures.Delay,
 		Logger: n.log,

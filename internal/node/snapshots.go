@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"synod"
+	"synod/internal/config"
+	"synod/internal/consensus"
+	"synod/internal/kv"
+	"synod/internal/machine"
+	"synod/internal/snapshot"
+)
+
+// snapshotsWaitingMax bounds the snapshots that are due and not yet written;
+// more are skipped, as in CCF.
+const snapshotsWaitingMax = 5
+
+// snapshotJob is a state that a snapshot is due of. It holds a pin.
+type snapshotJob struct {
+	seqno synod.SeqNo
+	tx    *kv.Tx
+	leaf  [32]byte
+}
+
+func (n *Node) openSnapshots() error {
+	var err error
+	n.snapshots, err = snapshot.OpenDir(snapshot.Config{Main: n.cfg.Snapshots.Directory, ReadOnly: n.cfg.Snapshots.ReadOnlyDirectory})
+	if err != nil {
+		return &Error{ExitValidation, fmt.Errorf("open the snapshot directory: %w", err)}
+	}
+	return nil
+}
+
+// snapshotDue pins the state after a signature that is being committed. It
+// runs on the replica goroutine.
+func (n *Node) snapshotDue(seqno synod.SeqNo) {
+	job := snapshotJob{seqno: seqno}
+	var err error
+	if job.leaf, err = n.tree.Leaf(seqno); err == nil {
+		job.tx, err = n.store.BeginAt(seqno)
+	}
+	if err != nil {
+		n.fail("no snapshot", synod.TxID{SeqNo: seqno}, err)
+		return
+	}
+	select {
+	case n.toSnapshot <- job:
+	default:
+		job.tx.Release()
+		n.log.LogAttrs(context.Background(), slog.LevelWarn, "skipped a snapshot: too many wait", slog.Uint64("seqno", uint64(seqno)))
+	}
+}
+
+// keepSnapshots writes the snapshots that are due, one after the other.
+func (n *Node) keepSnapshots(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case job := <-n.toSnapshot:
+			name, err := n.takeSnapshot(ctx, job)
+			job.tx.Release()
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot", slog.Uint64("seqno", uint64(job.seqno)), slog.String("err", err.Error()))
+				continue
+			}
+			n.info(ctx, "Snapshot written", slog.String("file", name))
+		}
+	}
+}
+
+// takeSnapshot writes the state, has its digest ordered as a transaction of its
+// own, and completes the file with the receipt of that.
+func (n *Node) takeSnapshot(ctx context.Context, job snapshotJob) (string, error) {
+	var starts []synod.SeqNo
+	for _, v := range n.replica.ViewHistory(1) {
+		if v.SeqNo <= job.seqno {
+			starts = append(starts, v.SeqNo)
+		}
+	}
+	p, err := n.snapshots.Write(ctx, snapshot.State{Tx: job.tx, Leaf: job.leaf, ViewStarts: starts, Secrets: n.secrets})
+	if err != nil {
+		return "", err
+	}
+	name, err := n.completeSnapshot(ctx, p)
+	return name, errors.Join(err, p.Discard())
+}
+
+func (n *Node) completeSnapshot(ctx context.Context, p *snapshot.Pending) (string, error) {
+	id, err := n.recordSnapshot(p)
+	if err != nil {
+		return "", err
+	}
+	if err := p.Recorded(id.SeqNo); err != nil {
+		return "", err
+	}
+	status, proof, err := n.replica.WaitCommitted(ctx, id, true)
+	if err != nil {
+		return "", err
+	}
+	if status != synod.TxCommitted {
+		return "", fmt.Errorf("its evidence %s was rolled back", id)
+	}
+	receipt, err := n.host.Receipt(id, proof)
+	if err != nil {
+		return "", err
+	}
+	name, err := p.Complete(receipt)
+	return name.String(), err
+}
+
+// recordSnapshot orders the evidence of a snapshot.
+func (n *Node) recordSnapshot(p *snapshot.Pending) (synod.TxID, error) {
+	ws, err := p.Record()
+	if err != nil {
+		return synod.TxID{}, err
+	}
+	tx := n.store.Begin()
+	defer tx.Release()
+	for _, m := range ws.Maps {
+		for _, w := range m.Writes {
+			tx.Put(m.Name, w.Key, w.Value)
+		}
+	}
+	return n.replica.Submit(machine.Prepare(tx, p.Digest))
+}
+
+// chooseSnapshot finds the state that a joining node begins with: one that it
+// fetched, else the newest of its directories, else none.
+func (n *Node) chooseSnapshot(ctx context.Context) error {
+	if n.cfg.Command.Type != config.CommandJoin {
+		return nil
+	}
+	if n.cfg.Command.Join.FetchRecentSnapshot {
+		if err := n.fetchSnapshot(ctx); err != nil {
+			n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot fetched", slog.String("err", err.Error()))
+		}
+	}
+	check := func(f *snapshot.File) error {
+		_, err := snapshot.Verify(f, f.Size, n.trust(f))
+		return err
+	}
+	f, refused, err := n.snapshots.Newest(check)
+	for _, r := range refused {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("err", r.Error()))
+	}
+	if errors.Is(err, snapshot.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n.beginning, n.startup.SeqNo = f, f.Name.SeqNo
+	n.info(ctx, "Joining from snapshot", slog.String("file", f.Path), slog.Uint64("seqno", uint64(f.Name.SeqNo)))
+	return nil
+}
+
+// trust is what a snapshot must agree with: the service that this node joins.
+func (n *Node) trust(f *snapshot.File) snapshot.Trust {
+	return snapshot.Trust{Service: []byte(n.service.cert()), Name: f.Name}
+}
+
+// loadSnapshot puts the chosen snapshot into store and tree, with the secrets
+// that the service gave, and says where consensus goes on from it.
+func (n *Node) loadSnapshot(founding []byte) (*consensus.Start, error) {
+	if n.beginning == nil {
+		return &consensus.Start{Configuration: founding}, nil
+	}
+	f := n.beginning
+	loaded, err := snapshot.Load(f, f.Size, n.trust(f), n.secrets, n.store)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", f.Path, err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	n.tree.Adopt(loaded.Tree)
+	n.machine.Begin(loaded.TxID.SeqNo)
+	configuration, err := n.adoptState(loaded.TxID)
+	if err != nil {
+		return nil, err
+	}
+	return &consensus.Start{After: loaded.TxID, ViewStarts: loaded.ViewStarts, Configuration: configuration}, nil
+}
