@@ -93,7 +93,7 @@ func (l *Links) welcome(ctx context.Context, raw *paced) (*inbound, error) {
 		return nil, err
 	}
 	w := newWire(raw, tls.Server(raw, l.serverTLS()))
-	if err := w.tls.Handshake(); err != nil {
+	if err := w.tls.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
 	id, err := nodeID(w.tls.ConnectionState().PeerCertificates[0])

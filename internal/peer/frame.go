@@ -126,8 +126,9 @@ type hello struct {
 // helloMin is the size of a hello with an empty ID.
 const helloMin = 5
 
-func (h hello) append(b []byte) []byte {
-	b = appendHeader(b, kindHello, helloMin+len(h.to))
+// encode returns the frame.
+func (h hello) encode() []byte {
+	b := appendHeader(nil, kindHello, helloMin+len(h.to))
 	b = binary.LittleEndian.AppendUint16(b, h.oldest)
 	b = binary.LittleEndian.AppendUint16(b, h.newest)
 	b = append(b, byte(len(h.to)))

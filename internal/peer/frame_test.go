@@ -26,10 +26,10 @@ func numbered(k kind, number uint64, content ...byte) []byte {
 func TestHello(t *testing.T) {
 	h := hello{oldest: 1, newest: 0x0203, to: "abc"}
 	want := "08000000" + "01" + "0100" + "0302" + "03" + "616263"
-	if got := hex.EncodeToString(h.append(nil)); got != want {
+	if got := hex.EncodeToString(h.encode()); got != want {
 		t.Errorf("hello is %s, want %s", got, want)
 	}
-	got, err := parseHello(append(h.append(nil)[headerSize:], "of a newer release"...))
+	got, err := parseHello(append(h.encode()[headerSize:], "of a newer release"...))
 	if err != nil || got != h {
 		t.Errorf("parseHello = %+v, %v", got, err)
 	}
@@ -46,13 +46,30 @@ func TestReadHeader(t *testing.T) {
 		n    uint32
 		ok   bool
 	}{
-		{kindMessage, 0, true}, {kindMessage, MessageMax, true}, {kindMessage, MessageMax + 1, false}, {kindMessage, 1<<32 - 1, false},
-		{kindRequest, numberSize - 1, false}, {kindRequest, numberSize, true}, {kindAnswer, numberSize + MessageMax, true},
-		{kindAnswer, numberSize + MessageMax + 1, false}, {kindHello, helloMin - 1, false}, {kindHello, helloMax, true},
-		{kindHello, helloMax + 1, false}, {kindRefusal, 0, true}, {kindRefusal, textMax + 1, false}, {kindFailure, numberSize, false},
-		{kindFailure, numberSize + 1 + textMax, true}, {kindFailure, numberSize + 2 + textMax, false}, {kindCancel, numberSize, true},
-		{kindCancel, numberSize + 1, false}, {kindKeepAlive, 0, true}, {0, 0, false}, {7, 0, false}, {0x7f, 0, false},
-		{0xff, MessageMax, true}, {0xff, MessageMax + 1, false},
+		{kindMessage, 0, true},
+		{kindMessage, MessageMax, true},
+		{kindMessage, MessageMax + 1, false},
+		{kindMessage, 1<<32 - 1, false},
+		{kindRequest, numberSize - 1, false},
+		{kindRequest, numberSize, true},
+		{kindAnswer, numberSize + MessageMax, true},
+		{kindAnswer, numberSize + MessageMax + 1, false},
+		{kindHello, helloMin - 1, false},
+		{kindHello, helloMax, true},
+		{kindHello, helloMax + 1, false},
+		{kindRefusal, 0, true},
+		{kindRefusal, textMax + 1, false},
+		{kindFailure, numberSize, false},
+		{kindFailure, numberSize + 1 + textMax, true},
+		{kindFailure, numberSize + 2 + textMax, false},
+		{kindCancel, numberSize, true},
+		{kindCancel, numberSize + 1, false},
+		{kindKeepAlive, 0, true},
+		{0, 0, false},
+		{7, 0, false},
+		{0x7f, 0, false},
+		{0xff, MessageMax, true},
+		{0xff, MessageMax + 1, false},
 	} {
 		b := append(binary.LittleEndian.AppendUint32(nil, c.n), byte(c.kind))
 		k, n, err := readHeader(bufio.NewReader(bytes.NewReader(b)))
@@ -81,7 +98,7 @@ var streams = map[string]struct {
 	"answer":           {numbered(kindAnswer, 9, 'x'), "type 5 from", "EOF", 0},
 	"failure":          {numbered(kindFailure, 9, reasonBusy, 'n', 'o'), "type 6 from", "EOF", 0},
 	"refusal":          {frame(kindRefusal, 'n', 'o'), "type 2 from", "refuses the link: no", 0},
-	"hello again":      {hello{1, 1, ""}.append(nil), "type 1 from", "type 1 from", 0},
+	"hello again":      {hello{1, 1, ""}.encode(), "type 1 from", "type 1 from", 0},
 	"keep-alive":       {append(frame(kindKeepAlive), frame(kindMessage, 1)...), "EOF", "type 3 from", 1},
 	"newer, skippable": {append(frame(0xfe, 1, 2, 3), frame(kindMessage, 1)...), "EOF", "type 3 from", 1},
 	"newer":            {frame(0x10, 1), "unknown type 16", "unknown type 16", 0},
@@ -93,7 +110,7 @@ var streams = map[string]struct {
 
 // readers lets both sides read a stream, and returns what they say at its end and
 // how many messages and requests were delivered.
-func readers(b []byte) (in, out error, delivered int) {
+func readers(b []byte) (delivered int, in, out error) {
 	requests := make(chan struct{}, len(b)+1)
 	l := New(Config{
 		Logger:  slog.New(slog.DiscardHandler),
@@ -113,12 +130,12 @@ func readers(b []byte) (in, out error, delivered int) {
 	accepted.leave(in)
 	accepted.tasks.Wait()
 	out = newLink(l, "peer", func() {}).read(context.Background(), w())
-	return in, out, delivered + len(requests)
+	return delivered + len(requests), in, out
 }
 
 func TestStreams(t *testing.T) {
 	for name, c := range streams {
-		in, out, delivered := readers(c.bytes)
+		delivered, in, out := readers(c.bytes)
 		if !strings.Contains(in.Error(), c.in) || !strings.Contains(out.Error(), c.out) || delivered != c.delivered {
 			t.Errorf("%s: %v, %v, %d delivered; want %q, %q, %d", name, in, out, delivered, c.in, c.out, c.delivered)
 		}
@@ -135,7 +152,7 @@ func FuzzFrames(f *testing.F) {
 		if len(b) > 1<<16 {
 			return
 		}
-		in, out, delivered := readers(b)
+		delivered, in, out := readers(b)
 		if in == nil || out == nil {
 			t.Errorf("a stream of %d bytes never ended", len(b))
 		}
@@ -146,7 +163,7 @@ func FuzzFrames(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := parseHello(h.append(nil)[headerSize:]); err != nil || again != h {
+		if again, err := parseHello(h.encode()[headerSize:]); err != nil || again != h {
 			t.Errorf("%+v read again is %+v, %v", h, again, err)
 		}
 	})

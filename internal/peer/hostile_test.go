@@ -24,7 +24,7 @@ func (n *testNode) authenticated(t *testing.T, to *testNode) *wire {
 	t.Cleanup(func() { conn.Close() })
 	raw := &paced{Conn: conn}
 	w := newWire(raw, tls.Client(raw, n.clientTLS(to.id)))
-	if err := n.greet(w, to.id); err != nil {
+	if err := n.greet(t.Context(), w, to.id); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -60,8 +60,13 @@ func TestGarbage(t *testing.T) {
 	var wg sync.WaitGroup
 	const rounds = 20
 	garbage := [][]byte{
-		nil, {0}, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), bytes.Repeat([]byte{0xff}, 1<<20),
-		{0x16, 3, 1, 0xff, 0xff}, clientHello[:len(clientHello)/2], append(clientHello, bytes.Repeat([]byte{0x17}, 1000)...),
+		nil,
+		{0},
+		[]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+		bytes.Repeat([]byte{0xff}, 1<<20),
+		{0x16, 3, 1, 0xff, 0xff},
+		clientHello[:len(clientHello)/2],
+		append(clientHello, bytes.Repeat([]byte{0x17}, 1000)...),
 	}
 	for range rounds {
 		for _, g := range garbage {
@@ -118,7 +123,7 @@ func TestHostilePeer(t *testing.T) {
 	for name, frames := range map[string][]byte{
 		"not a frame": bytes.Repeat([]byte{0xaa}, 100),
 		"an answer":   numbered(kindAnswer, 1),
-		"a hello":     hello{1, 1, string(b.id)}.append(nil),
+		"a hello":     hello{1, 1, string(b.id)}.encode(),
 		"huge":        appendHeader(nil, kindMessage, 1<<32-1),
 	} {
 		w := a.authenticated(t, b)
@@ -179,8 +184,8 @@ func TestWrongHello(t *testing.T) {
 	s.set(a.id, "")
 	address, _ := s.address(b.id)
 	for name, c := range map[string]struct{ sent, want string }{
-		"other node": {string(hello{1, 1, "other"}.append(nil)), "meant is n[other], this is " + b.id.String()},
-		"no node":    {string(hello{1, 1, ""}.append(nil)), "meant is n[]"},
+		"other node": {string(hello{1, 1, "other"}.encode()), "meant is n[other], this is " + b.id.String()},
+		"no node":    {string(hello{1, 1, ""}.encode()), "meant is n[]"},
 		"too short":  {string(frame(kindHello, 1, 0, 1, 0, 9)), ""},
 		"message":    {string(frame(kindMessage, 1)), ""},
 		"refusal":    {string(frame(kindRefusal, 'n', 'o')), ""},

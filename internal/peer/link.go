@@ -135,7 +135,7 @@ func (k *link) connect(ctx context.Context, fn func(*wire) error) error {
 		}
 	}
 	w := newWire(raw, tls.Client(raw, k.links.clientTLS(k.id)))
-	if err := k.links.greet(w, k.id); err != nil {
+	if err := k.links.greet(ctx, w, k.id); err != nil {
 		return fmt.Errorf("handshake with %s: %w", address, err)
 	}
 	cancel()
@@ -143,8 +143,8 @@ func (k *link) connect(ctx context.Context, fn func(*wire) error) error {
 }
 
 // greet is the dialling side's handshake.
-func (l *Links) greet(w *wire, to synod.NodeID) error {
-	if err := w.tls.Handshake(); err != nil {
+func (l *Links) greet(ctx context.Context, w *wire, to synod.NodeID) error {
+	if err := w.tls.HandshakeContext(ctx); err != nil {
 		return err
 	}
 	// The other end judges our certificate after this: its verdict, or its hello,
@@ -198,7 +198,7 @@ func (k *link) disconnected(ctx context.Context, err error) {
 	}
 	k.unreachable()
 	if silent, ok := k.broken.allow(time.Now()); ok {
-		k.links.config.Logger.Info("no connection to a node", slog.String("node", string(k.id)),
+		k.links.config.Logger.InfoContext(ctx, "no connection to a node", slog.String("node", string(k.id)),
 			slog.String("error", err.Error()), slog.Uint64("not_logged", silent))
 	}
 }

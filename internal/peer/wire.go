@@ -122,7 +122,7 @@ func (w *wire) text(n int) (string, error) {
 
 // sayHello writes our hello to a node.
 func (l *Links) sayHello(w *wire, to synod.NodeID) error {
-	_, err := w.tls.Write(hello{l.oldest, l.newest, string(to)}.append(nil))
+	_, err := w.tls.Write(hello{l.oldest, l.newest, string(to)}.encode())
 	return err
 }
 
