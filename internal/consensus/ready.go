@@ -17,8 +17,8 @@ import (
 func (r *Replica) ready() {
 	for r.failed == nil && r.raft.HasReady() {
 		rd := r.raft.Ready()
-		if rd.SoftState != nil {
-			r.roleChanged(rd.SoftState)
+		if rd.SoftState != nil || rd.HardState.GetTerm() != 0 {
+			r.roleChanged()
 		}
 		r.take(rd.Entries)
 		if r.failed != nil {
@@ -67,9 +67,14 @@ func (r *Replica) send(m *pb.Message) {
 // roleChanged notes who leads. A replica leads from the moment its opening
 // entry is filled, not before: until then it has nothing to order after. One
 // that leads no more takes what is not committed out of the store: it may be
-// overwritten, and nobody may read it here.
-func (r *Replica) roleChanged(s *raft.SoftState) {
-	view := synod.View(r.raft.BasicStatus().GetTerm())
+// overwritten, and nobody may read it here. A leader that is elected again leads
+// a new view without any change of raft's soft state on nodes that did not vote.
+func (r *Replica) roleChanged() {
+	s := r.raft.BasicStatus()
+	view := synod.View(s.GetTerm())
+	if now := (Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view}); now == r.Role() {
+		return
+	}
 	// The role is shown first: who sees the store without what this node had
 	// ordered must see that it no longer leads.
 	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
