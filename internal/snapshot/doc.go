@@ -9,8 +9,9 @@
 // byte, is in docs/formats/snapshot.md.
 //
 // How it works. A snapshot is streamed in both directions: what is in memory
-// at once is a few MiB and the index of one part of a map, never a second copy
-// of the state. Disks are not trusted: what is hashed while writing is compared
+// at once is a few MiB and the index of one part of a map (64 bytes a key, for
+// rowsMax keys or, where hashes crowd, twice as many), never a second copy of
+// the state. Disks are not trusted: what is hashed while writing is compared
 // with what is read back, and what is loaded is hashed as it is parsed, in one
 // pass, so that nobody can change a file between check and use.
 //

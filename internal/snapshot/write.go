@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"synod"
@@ -167,6 +168,8 @@ func (w *writer) flush() {
 func (w *writer) block(b block) {
 	p := &w.part
 	p.from, p.to = 0, hashes
+	p.rows = slices.Grow(p.rows[:0], min(b.keys, w.rowsMax))
+	p.places = slices.Grow(p.places[:0], min(b.keys, w.rowsMax))
 	size := uint64(0)
 	if b.keys <= w.rowsMax {
 		p.load(w.tx, b.name, math.MaxInt)
