@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -59,7 +60,7 @@ func TestWriteAndOpen(t *testing.T) {
 	st := s.state()
 	p, err := d.Write(t.Context(), st)
 	must(t, err)
-	if _, err := d.Write(t.Context(), st); !errors.Is(err, syscall.EEXIST) && err == nil {
+	if _, err := d.Write(t.Context(), st); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("written twice at once: %v", err)
 	}
 	if _, err := p.Complete([]byte("{}")); err == nil {
