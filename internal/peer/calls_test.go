@@ -91,6 +91,18 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
+// TestUnsentBounded has as many bytes wait to be sent as may.
+func TestUnsentBounded(t *testing.T) {
+	s := newService(t)
+	k := newLink(s.node().Links, "peer", func() {})
+	if err := k.enqueue(&call{request: make([]byte, callBytesMax+1)}); err != nil {
+		t.Errorf("one large request: %v", err)
+	}
+	if err := k.enqueue(&call{request: []byte{1}}); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more: %v", err)
+	}
+}
+
 // TestCallNotSent gives up a call while the peer is being dialled, and calls one
 // that is not there.
 func TestCallNotSent(t *testing.T) {

@@ -2,7 +2,9 @@ package peer
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -164,8 +166,14 @@ func TestSecondConnection(t *testing.T) {
 	a, b := s.node(), s.node().serve(nil)
 	s.set(a.id, "")
 	first := a.authenticated(t, b)
+	b.mu.Lock()
+	before := b.inbound[a.id]
+	b.mu.Unlock()
 	second := a.authenticated(t, b)
 	ended(t, first.raw)
+	if cause := context.Cause(before.ctx); !errors.Is(cause, errReplaced) {
+		t.Errorf("the first ended because: %v", cause)
+	}
 	if _, err := second.tls.Write(frame(kindMessage, 'x')); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,35 @@ func TestNudge(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		if !b.stat(a.id).Connected || !a.stat(b.id).Connected {
 			t.Errorf("%+v, %+v", b.stat(a.id), a.stat(b.id))
+		}
+	})
+}
+
+// TestWornUnderCalls replaces connections while calls are always in flight: they
+// wait for the next connection, and none fails.
+func TestWornUnderCalls(t *testing.T) {
+	slow := func(b *Config) {
+		b.Call = func(_ context.Context, _ synod.NodeID, r []byte) ([]byte, error) {
+			time.Sleep(time.Duration(len(r)) * time.Microsecond)
+			return r, nil
+		}
+	}
+	inBubble(t, slow, func(t *testing.T, net *memNet, a, b *testNode) {
+		a.wearMax = 256 << 10
+		var callers sync.WaitGroup
+		for i := range 8 {
+			callers.Go(func() {
+				for range 200 {
+					if _, err := a.Links.Call(t.Context(), b.id, make([]byte, 1000+i)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if n := len(net.dialled()); n < 4 || n > 10 {
+			t.Errorf("%d connections", n)
 		}
 	})
 }
