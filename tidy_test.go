@@ -78,7 +78,7 @@ func modulePath(name string) string {
 	switch first, _, _ := strings.Cut(name, "/"); first {
 	case "synod":
 		return name
-	case "app", "receipt", "client", "serve", "constitutions", "cmd", "examples", "e2e":
+	case "app", "receipt", "client", "serve", "constitutions", "jsapp", "cmd", "examples", "e2e":
 		return "synod/" + name
 	default:
 		return "synod/internal/" + name

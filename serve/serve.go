@@ -50,6 +50,7 @@ func Run(a *app.App, args []string, stdout io.Writer) int {
 		return configFailed(stdout, err)
 	}
 	log := slog.New(logfmt.New(stdout, logfmt.Options{Format: logfmt.Format(cfg.Logging.Format), Level: opts.level}))
+	slog.SetDefault(log) // for what an application logs
 	ctx := context.Background()
 	if opts.check {
 		log.LogAttrs(ctx, slog.LevelInfo, "Configuration file successfully verified")

@@ -126,7 +126,7 @@ def main():
     args = copy.deepcopy(args)
     args.package, args.nodes = package, infra.e2e_args.nodes(args, 1)
     args.throws_if_reqs_not_met = True
-    args.initial_user_count, args.initial_member_count = 4, 3
+    args.initial_user_count, args.initial_member_count = 4, 1 if group == "programmability" else 3
     args.initial_operator_count = 1 if group == "governance_js" else 0
     tree = os.path.dirname(os.environ["CCF_TESTS"])
     if bundle:
@@ -143,6 +143,10 @@ def main():
         # Functions that only want some other node to ask get the one there is.
         network.find_any_backup = lambda *_, **__: network.nodes[0]
         network.find_primary_and_any_backup = lambda *_, **__: (network.nodes[0],) * 2
+        if group == "programmability":
+            network.consortium.set_user_data(
+                network.nodes[0], network.users[0].service_id, user_data={"isAdmin": True}
+            )
         running = True
         for name, function, stopped in functions(spec):
             if stopped and running:

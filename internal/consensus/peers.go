@@ -31,11 +31,19 @@ func (r *Replica) Receive(m *pb.Message) {
 	}
 }
 
+// Unreachable says that messages to a node were lost. It never blocks.
+func (r *Replica) Unreachable(name uint64) {
+	r.Receive(&pb.Message{Type: pb.MsgUnreachable.Enum(), From: new(name), To: new(r.cfg.ID)})
+}
+
 // step hands raft a message of another node, if it is of a kind that other
 // nodes may send. Every entry must have bytes: raft's own empty ones never
 // leave a node.
 func (r *Replica) step(m *pb.Message) {
 	switch m.GetType() {
+	case pb.MsgUnreachable:
+		r.raft.ReportUnreachable(m.GetFrom())
+		return
 	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
 		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgReadIndex, pb.MsgReadIndexResp, pb.MsgTimeoutNow:
 	default:

@@ -102,9 +102,15 @@ func (r *reader) end() error {
 	return nil
 }
 
+// Date is a number of seconds since 1970 (RFC 8949 §3.4.2, tag 1), a whole one.
+type Date int64
+
+// tagDate is the one tag inside of messages: signers of containers write it.
+const tagDate = 1
+
 // value reads any item of the subset. It returns int64 (uint64 above its
 // range), []byte, string, []any, map[any]any with keys of int64 or string,
-// bool, or nil.
+// bool, Date, or nil.
 func (r *reader) value(depth int) (any, error) {
 	if depth > depthMax {
 		return nil, malformed("nested deeper than %d", depthMax)
@@ -140,7 +146,17 @@ func (r *reader) value(depth int) (any, error) {
 	case majorMap:
 		return r.mapOf(arg, depth)
 	case majorTag:
-		return nil, malformed("tag %d inside a message", arg)
+		if arg != tagDate {
+			return nil, malformed("tag %d inside a message", arg)
+		}
+		seconds, err := r.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		if n, ok := seconds.(int64); ok {
+			return Date(n), nil
+		}
+		return nil, malformed("a date that is no number of seconds")
 	default:
 		switch arg {
 		case 20, 21:

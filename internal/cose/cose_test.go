@@ -100,7 +100,11 @@ func TestValuesRefused(t *testing.T) {
 		"array as key":         "a180f5",
 		"bool as key":          "a1f5f5",
 		"big key":              "a11b8000000000000000f5",
-		"tag":                  "c100",
+		"tag":                  "c200",
+		"date of text":         "c16130",
+		"date of a date":       "c1c100",
+		"date as key":          "a1c100f5",
+		"cut date":             "c1",
 		"undefined":            "f7",
 		"simple 16":            "f0",
 		"long simple":          "f815",
@@ -113,6 +117,9 @@ func TestValuesRefused(t *testing.T) {
 		if v, err := item(t, h); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %#v, %v", name, v, err)
 		}
+	}
+	if v, err := item(t, "c11a68000000"); err != nil || v != Date(0x68000000) {
+		t.Errorf("date: %#v, %v", v, err)
 	}
 	if _, err := item(t, strings.Repeat("81", depthMax)+"00"); err != nil {
 		t.Errorf("nested within bounds: %v", err)

@@ -46,7 +46,7 @@ type Message struct {
 
 // Parse reads exactly one tagged COSE_Sign1 message. Every error wraps
 // ErrMalformed. Header values are int64 (uint64 above its range), []byte,
-// string, []any, map[any]any, bool or nil. Messages with critical headers
+// string, []any, map[any]any, bool, Date or nil. Messages with critical headers
 // (label 2) are refused: none is known here.
 func Parse(b []byte) (*Message, error) {
 	r := reader{b}
@@ -163,4 +163,10 @@ func (m *Message) Verify(pub *ecdsa.PublicKey, detachedPayload []byte) error {
 		return ErrSignature
 	}
 	return nil
+}
+
+// ToBeSigned are the bytes that the signature of a message with its payload is
+// over (RFC 9052 §4.4), for algorithms that Verify does not know.
+func (m *Message) ToBeSigned() []byte {
+	return append(sigStructure(m.Protected, len(m.Payload)), m.Payload...)
 }

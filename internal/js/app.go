@@ -18,18 +18,41 @@ import (
 // transaction, so that a bundle holds from the transaction that brought it.
 // log receives what CCF logs of calls; scripts print to the engine's log.
 func NewApp(e *Engine, host AppHost, log *slog.Logger) *app.App {
+	s := newScriptApp(e, host, log)
+	return app.New("js").Describe("JavaScript application", "Endpoints of the JavaScript bundle", "1.0.0").Resolve(s)
+}
+
+// NewResolver serves the endpoints of a space. Its scripts ask the node of the
+// request about consensus.
+func NewResolver(e *Engine, space Space, log *slog.Logger) (app.Resolver, error) {
+	s := newScriptApp(e, nil, log)
+	text, err := space.preamble()
+	if err != nil {
+		return nil, err
+	}
+	s.space, s.tables = &space, space.Tables()
+	if len(space.Globals) > 0 {
+		s.preamble = text
+	}
+	return s, nil
+}
+
+func newScriptApp(e *Engine, host AppHost, log *slog.Logger) *scriptApp {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &scriptApp{eng: e, host: host, log: log, endpoints: map[string]*scriptEndpoint{}}
+	s := &scriptApp{eng: e, host: host, log: log, tables: (*Space)(nil).Tables(), endpoints: map[string]*scriptEndpoint{}}
 	s.programs.entries = map[string]*programEntry{}
-	return app.New("js").Describe("JavaScript application", "Endpoints of the JavaScript bundle", "1.0.0").Resolve(s)
+	return s
 }
 
 // scriptApp is the Resolver of the application.
 type scriptApp struct {
 	eng      *Engine
-	host     AppHost
+	host     AppHost // nil: the request's node
+	space    *Space  // nil for governance's
+	tables   SpaceTables
+	preamble string // of the space's globals, "" for none
 	log      *slog.Logger
 	programs programCache
 	reuse    reuseCache
@@ -52,7 +75,7 @@ type scriptEndpoint struct {
 // Resolve looks for the exact path, then for templates.
 func (s *scriptApp) Resolve(tx app.Tx, method, path string) (*app.Match, error) {
 	key := method + " " + path
-	if row, ok := tx.Get(tables.Endpoints, []byte(key)); ok {
+	if row, ok := tx.Get(s.tables.Endpoints, []byte(key)); ok {
 		e := s.endpoint(key, row)
 		if e.err != nil {
 			return nil, e.err
@@ -66,7 +89,7 @@ func (s *scriptApp) resolveTemplate(tx app.Tx, method, path string) (*app.Match,
 	var found *scriptEndpoint
 	var matching, allow []string
 	var params []app.Param
-	tx.ForEach(tables.Endpoints, func(k, row []byte) bool {
+	tx.ForEach(s.tables.Endpoints, func(k, row []byte) bool {
 		verb, template, ok := strings.Cut(string(k), " ")
 		if !ok {
 			return true
@@ -103,7 +126,7 @@ func (s *scriptApp) resolveTemplate(tx app.Tx, method, path string) (*app.Match,
 // List returns every endpoint that can be served.
 func (s *scriptApp) List(tx app.Tx) ([]*app.Endpoint, error) {
 	var out []*app.Endpoint
-	tx.ForEach(tables.Endpoints, func(k, row []byte) bool {
+	tx.ForEach(s.tables.Endpoints, func(k, row []byte) bool {
 		if e := s.endpoint(string(k), row); e.endpoint != nil {
 			out = append(out, e.endpoint)
 		}

@@ -25,6 +25,7 @@ type call struct {
 	host    AppHost
 	effects *Effects // of apply
 	unit    *UnitCall
+	space   *Space // of an endpoint's call; nil for governance's
 
 	deadline  time.Time
 	timedOut  bool

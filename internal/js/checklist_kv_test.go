@@ -55,7 +55,7 @@ func probed(name string, p permission, a Access) string {
 			s.WriteString(",")
 		}
 		if p&m.need == 0 {
-			m.result = fmt.Sprintf("%q", "TypeError: "+deniedText(m.method, name, p, a))
+			m.result = fmt.Sprintf("%q", "TypeError: "+deniedText(m.method, name, p, a, "See "+restrictionsPage+" for more detail."))
 		}
 		fmt.Fprintf(&s, "%q:%s", m.method, m.result)
 	}

@@ -20,8 +20,7 @@ var certificateOps = []hostOp{
 		if !ok {
 			return valExc, false
 		}
-		_, err := parseBundle([]byte(text))
-		return boolValue(err == nil), true
+		return boolValue(isBundle([]byte(text))), true
 	}},
 	{"crypto.isValidX509CertChain", 2, func(v *vm, _ *call, a args) (value, bool) {
 		v.effect() // depends on the time
@@ -67,24 +66,15 @@ func splitBundle(b []byte) (ders [][]byte, err error) {
 	return ders, nil
 }
 
-// parseBundle reads concatenated PEM certificates.
-func parseBundle(b []byte) ([]*x509.Certificate, error) {
+// isBundle says whether a text is of certificates, one at least.
+func isBundle(b []byte) bool {
 	ders, err := splitBundle(b)
-	if err != nil {
-		return nil, err
-	}
-	return parseCertificates(ders)
-}
-
-func parseCertificates(ders [][]byte) ([]*x509.Certificate, error) {
-	out := make([]*x509.Certificate, len(ders))
-	for i, der := range ders {
-		var err error
-		if out[i], err = x509.ParseCertificate(der); err != nil {
-			return nil, err
+	for _, der := range ders {
+		if _, err := x509.ParseCertificate(der); err != nil {
+			return false
 		}
 	}
-	return out, nil
+	return err == nil
 }
 
 // validChain says whether the first certificate of chain leads to one of
@@ -92,12 +82,9 @@ func parseCertificates(ders [][]byte) ([]*x509.Certificate, error) {
 // self-signed, but has to be a CA's. The error says that the first certificate
 // is of no use, which CCF throws.
 func validChain(chain, trusted []byte, now time.Time) (bool, error) {
-	ders, err := splitBundle(chain)
-	if err != nil {
-		return false, nil
-	}
-	anchorDERs, err := splitBundle(trusted)
-	if err != nil {
+	ders, err1 := splitBundle(chain)
+	anchors, err2 := splitBundle(trusted)
+	if err1 != nil || err2 != nil {
 		return false, nil
 	}
 	target, err := x509.ParseCertificate(ders[0])
@@ -106,31 +93,33 @@ func validChain(chain, trusted []byte, now time.Time) (bool, error) {
 	}
 	switch target.PublicKey.(type) {
 	case *ecdsa.PublicKey, *rsa.PublicKey:
+		return leadsTo(target, ders[1:], anchors, now), nil
 	default:
 		return false, errors.New("unsupported public key type")
 	}
-	between, err := parseCertificates(ders[1:])
-	if err != nil {
-		return false, nil
-	}
-	anchors, err := parseCertificates(anchorDERs)
-	if err != nil {
-		return false, nil
-	}
+}
+
+// leadsTo verifies a certificate by others and trusted ones, all as DER.
+func leadsTo(target *x509.Certificate, others, trusted [][]byte, now time.Time) bool {
 	roots, middle := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range anchors {
-		if !isAuthority(c) {
-			return false, nil
+	for _, der := range trusted {
+		c, err := x509.ParseCertificate(der)
+		if err != nil || !isAuthority(c) {
+			return false
 		}
 		roots.AddCert(c)
 	}
-	for _, c := range between {
+	for _, der := range others {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return false
+		}
 		middle.AddCert(c)
 	}
-	_, err = target.Verify(x509.VerifyOptions{
+	_, err := target.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: middle, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	return err == nil, nil
+	return err == nil
 }
 
 // isAuthority says whether a certificate may be trusted to issue others: it

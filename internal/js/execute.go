@@ -21,8 +21,8 @@ const (
 // run answers one request with the endpoint's function.
 func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
 	tx := c.Tx()
-	seqno, _ := tx.VersionOfPreviousWrite(tables.InterpreterFlush, tables.UnitKey())
-	opts, err := runtimeOptions(tx)
+	seqno, _ := tx.VersionOfPreviousWrite(s.tables.Flush, tables.UnitKey())
+	opts, err := runtimeOptions(tx, s.tables.Options)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
 		return s.failure(c, opts, err)
 	}
 	run := &call{
-		ctx: c.Context(), tx: tx, access: access, app: c, host: s.host,
+		ctx: c.Context(), tx: tx, access: access, app: c, host: s.hostOf(c), space: s.space,
 		limits: Limits{
 			HeapBytes:  clampInt64(opts.MaxHeapBytes),
 			StackBytes: clampInt64(min(opts.MaxStackBytes, stackMax*stackDenominator)),
@@ -69,6 +69,21 @@ func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
 	}
 	return nil
 }
+
+// hostOf is what scripts may ask of consensus.
+func (s *scriptApp) hostOf(c *app.Context) AppHost {
+	if s.host != nil || c.Node() == nil {
+		return s.host
+	}
+	return nodeHost{c.Node()}
+}
+
+// nodeHost is the node of a request.
+type nodeHost struct{ n app.Node }
+
+func (h nodeHost) LastCommitted() synod.TxID                   { return h.n.Committed() }
+func (h nodeHost) Status(id synod.TxID) synod.TxStatus         { return h.n.Status(id) }
+func (h nodeHost) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return h.n.ViewOf(seqno) }
 
 // executionMaxMS keeps the time limit and the watchdog after it in range.
 const executionMaxMS = 24 * 60 * 60 * 1000
@@ -262,7 +277,7 @@ func (v *vm) importInto(run *call, module string, n int) (value, error) {
 	if err != nil {
 		return 0, err
 	}
-	v.modules = &loader{find: func(name []byte) ([]byte, bool) { return run.tx.Get(tables.Modules, name) }}
+	v.modules = &loader{find: func(name []byte) ([]byte, bool) { return run.tx.Get(run.space.Tables().Modules, name) }}
 	defer func() { v.modules = nil }()
 	stub, err := v.compileSource(fmt.Sprintf("<entry %d>", n), "import * as m from "+string(quoted)+"; export default m;")
 	if err != nil {

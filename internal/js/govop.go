@@ -1,12 +1,14 @@
 package js
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"synod"
+	"synod/app"
 	"synod/internal/tables"
 )
 
@@ -260,6 +262,22 @@ func (v *vm) jsonArg(x value) (json.RawMessage, bool) {
 // row can and is the same on every node. The engine keeps its compiled
 // programs by content and never reads them.
 func (e *Engine) refreshBytecode(c *call) error {
+	return e.refresh(c, (*Space)(nil).Tables())
+}
+
+// RefreshSpace notes the engine's version and the modules of a space as they
+// are in tx, whose text must parse (CCF: src/js/registry.cpp,
+// install_custom_endpoints_v1). The error is *Exception for text that does not.
+func (e *Engine) RefreshSpace(ctx context.Context, tx app.Tx, s *Space) error {
+	leave, err := e.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return e.refresh(&call{ctx: ctx, tx: tx, access: AppReadWrite, limits: DefaultLimits()}, s.Tables())
+}
+
+func (e *Engine) refresh(c *call, in SpaceTables) error {
 	base, err := e.base(realmApp)
 	if err != nil {
 		return err
@@ -271,7 +289,7 @@ func (e *Engine) refreshBytecode(c *call) error {
 	defer v.g.Close()
 	type module struct{ name, source []byte }
 	var modules []module
-	c.tx.ForEach(tables.Modules, func(name, source []byte) bool {
+	c.tx.ForEach(in.Modules, func(name, source []byte) bool {
 		modules = append(modules, module{name, source})
 		return true
 	})
@@ -291,13 +309,13 @@ func (e *Engine) refreshBytecode(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.tx.Put(tables.ModulesVersion, tables.UnitKey(), []byte(e.Version()))
-	c.tx.Clear(tables.ModulesBytecode)
+	c.tx.Put(in.Version, tables.UnitKey(), []byte(e.Version()))
+	c.tx.Clear(in.Bytecode)
 	for _, m := range modules {
 		h := sha256.New()
 		fmt.Fprintf(h, "%s\n%d\n%s", e.Version(), len(m.name), m.name)
 		h.Write(m.source)
-		c.tx.Put(tables.ModulesBytecode, m.name, h.Sum(nil))
+		c.tx.Put(in.Bytecode, m.name, h.Sum(nil))
 	}
 	return nil
 }

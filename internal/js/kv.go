@@ -78,9 +78,25 @@ func permissionFor(a Access, name string) permission {
 const restrictionsPage = "https://microsoft.github.io/CCF/main/audit/read_write_restrictions.html"
 
 // deniedText is the message for a method that a table's permission forbids.
-func deniedText(method, name string, p permission, a Access) string {
-	return fmt.Sprintf("Cannot call %q on table named %s. This table is %s in current (%s) execution context. See %s for more detail.",
-		method, name, p, a, restrictionsPage)
+func deniedText(method, name string, p permission, a Access, why string) string {
+	return fmt.Sprintf("Cannot call %q on table named %s. This table is %s in current (%s) execution context. %s",
+		method, name, p, a, why)
+}
+
+// restricted is what a space leaves of a permission, and why.
+func (s *Space) restricted(table string, p permission, why string) (permission, string) {
+	read, write, reason := s.Restrict(table)
+	left := p
+	if !read {
+		left &^= permitRead
+	}
+	if !write {
+		left &^= permitWrite
+	}
+	if left != p {
+		why = reason
+	}
+	return left, why
 }
 
 var kvOps = []hostOp{
@@ -170,8 +186,13 @@ func kvOp(method string, length int, need permission, run func(*vm, *call, args,
 		if !ok {
 			return valExc, false
 		}
-		if p := permissionFor(c.access, table); p&need == 0 {
-			return v.throw(typeError, "%s", deniedText(method, table, p, c.access))
+		p := permissionFor(c.access, table)
+		why := "See " + restrictionsPage + " for more detail."
+		if c.space != nil && c.space.Restrict != nil && p != permitNone {
+			p, why = c.space.restricted(table, p, why)
+		}
+		if p&need == 0 {
+			return v.throw(typeError, "%s", deniedText(method, table, p, c.access, why))
 		}
 		if method != "size" && !a.want(length) {
 			return valExc, false

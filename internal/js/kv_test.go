@@ -44,7 +44,7 @@ func TestPermissions(t *testing.T) {
 				case row[i]&m.need == 0 && !errors.As(err, &x):
 					t.Errorf("%s, %s, %s: allowed", access, name, method)
 				case row[i]&m.need == 0:
-					want := "TypeError: " + deniedText(method, name, row[i], access)
+					want := "TypeError: " + deniedText(method, name, row[i], access, "See "+restrictionsPage+" for more detail.")
 					if x.Reason != want {
 						t.Errorf("got  %s\nwant %s", x.Reason, want)
 					}
@@ -52,7 +52,7 @@ func TestPermissions(t *testing.T) {
 			}
 		}
 	}
-	if got, want := deniedText("get", "x", permitNone, GovReadOnly), `Cannot call "get" on table named x. This table is inaccessible in current (read-only governance) execution context. See https://microsoft.github.io/CCF/main/audit/read_write_restrictions.html for more detail.`; got != want {
+	if got, want := deniedText("get", "x", permitNone, GovReadOnly, "See "+restrictionsPage+" for more detail."), `Cannot call "get" on table named x. This table is inaccessible in current (read-only governance) execution context. See https://microsoft.github.io/CCF/main/audit/read_write_restrictions.html for more detail.`; got != want {
 		t.Error(got)
 	}
 }
@@ -60,7 +60,7 @@ func TestPermissions(t *testing.T) {
 // callInApp runs a module in the application's realm without an application.
 func callInApp(t testing.TB, e *Engine, source string, access Access) error {
 	t.Helper()
-	p, err := e.newProgram(t.Context(), realmApp, "m", func([]byte) ([]byte, bool) { return []byte(source), true })
+	p, err := e.newProgram(t.Context(), realmApp, "", "m", func([]byte) ([]byte, bool) { return []byte(source), true })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type Metrics struct {
 
 // Metrics reads the tables as they are in tx.
 func (e *Engine) Metrics(tx app.Tx) (Metrics, error) {
-	opts, err := runtimeOptions(tx)
+	opts, err := runtimeOptions(tx, tables.JSRuntime)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -37,9 +37,9 @@ func (e *Engine) Metrics(tx app.Tx) (Metrics, error) {
 	return m, nil
 }
 
-// runtimeOptions reads the options with their defaults.
-func runtimeOptions(tx app.Tx) (tables.JSRuntimeOptions, error) {
-	opts, ok, err := tables.GetJSON[tables.JSRuntimeOptions](tx, tables.JSRuntime, tables.UnitKey())
+// runtimeOptions reads the options of a table with their defaults.
+func runtimeOptions(tx app.Tx, table string) (tables.JSRuntimeOptions, error) {
+	opts, ok, err := tables.GetJSON[tables.JSRuntimeOptions](tx, table, tables.UnitKey())
 	if err != nil || !ok {
 		return tables.DefaultJSRuntimeOptions(), err
 	}

@@ -54,7 +54,27 @@
     error: fn('console.error', 'error'),
   };
   Math.random = fn('math.random', 'random');
-  globalThis.snp_attestation = part('snp', 'verifySnpAttestation');
+
+  // The report's members of octets come as [from, to] of the evidence.
+  const { isArray } = Array;
+  const { keys } = Object;
+  const { slice } = ArrayBuffer.prototype;
+  const verifySnp = h['snp.verifySnpAttestation'];
+  globalThis.snp_attestation = {
+    verifySnpAttestation: function verifySnpAttestation(evidence, endorsements, uvmEndorsements, endorsedTcb) {
+      const result = apply(verifySnp, undefined, arguments);
+      const cut = (o) => {
+        const names = keys(o);
+        for (let i = 0; i < names.length; i++) {
+          const v = o[names[i]];
+          if (isArray(v)) o[names[i]] = apply(slice, evidence, v);
+        }
+      };
+      cut(result.attestation);
+      cut(result.attestation.signature);
+      return result;
+    },
+  };
 
   const ccf = part(
     'ccf', 'strToBuf', 'bufToStr', 'jsonCompatibleToBuf', 'bufToJsonCompatible', 'enableUntrustedDateTime',
@@ -135,7 +155,9 @@
   }
   // Unit tests are scripts of an application that can also call it.
   if (kind === 'unit') globalThis.callApplication = fn('unit.callApplication', 'callApplication');
-  if (kind !== 'app' && kind !== 'unit') return [undefined, undefined];
+  // Globals of an application are made before its modules; see space.go.
+  if (kind === 'hosted') globalThis.callHost = fn('host.call', 'callHost');
+  if (kind !== 'app' && kind !== 'unit' && kind !== 'hosted') return [undefined, undefined];
 
   ccf.rpc = part('rpc', 'setApplyWrites', 'setClaimsDigest');
   ccf.consensus = part('consensus', 'getLastCommittedTxId', 'getStatusForTxId', 'getViewForSeqno');

@@ -128,18 +128,18 @@ func cString(mem []byte, at int32) string {
 	return string(b)
 }
 
-// newProgram loads a module. The error is for what has nothing to do with
+// newProgram loads a module, after a preamble ("" for none). The error is for what has nothing to do with
 // the program; see program.failed for the rest. A top level that is stopped
 // by the time limit makes an *Exception.
-func (e *Engine) newProgram(ctx context.Context, kind realmKind, entry string, find sources) (*program, error) {
-	p, err := e.buildProgram(ctx, kind, entry, find, true)
+func (e *Engine) newProgram(ctx context.Context, kind realmKind, preamble, entry string, find sources) (*program, error) {
+	p, err := e.buildProgram(ctx, kind, preamble, entry, find, true)
 	if errors.Is(err, errImpure) {
-		p, err = e.buildProgram(ctx, kind, entry, find, false)
+		p, err = e.buildProgram(ctx, kind, preamble, entry, find, false)
 	}
 	return p, err
 }
 
-func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string, find sources, evaluate bool) (*program, error) {
+func (e *Engine) buildProgram(ctx context.Context, kind realmKind, preamble, entry string, find sources, evaluate bool) (*program, error) {
 	base, err := e.base(kind)
 	if err != nil {
 		return nil, err
@@ -154,6 +154,9 @@ func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string,
 	err = v.protect(func() error {
 		return v.limited(c, 0, func() error {
 			v.call, v.modules = c, l
+			if err = v.runPreamble(preamble); err != nil {
+				return err
+			}
 			if p.module, err = v.compile(canonical(entry)); err != nil || !evaluate {
 				return err
 			}
@@ -163,10 +166,26 @@ func (e *Engine) buildProgram(ctx context.Context, kind realmKind, entry string,
 	})
 	v.call, v.modules = nil, nil
 	p.deps = l.deps
-	if err == nil && kind == realmApp {
+	if err == nil && (kind == realmApp || kind == realmHosted) {
 		err = v.protect(func() error { v.spare = v.invoke(v.request); return nil })
 	}
 	return p.loaded(v, err)
+}
+
+// runPreamble makes the globals of a space.
+func (v *vm) runPreamble(text string) error {
+	if text == "" {
+		return nil
+	}
+	src, name := v.alloc(text), v.alloc(preludeName)
+	r := v.g.Eval(v.ctx, src, int32(len(text)), name, evalGlobal|evalStrict)
+	v.g.Free(src)
+	v.g.Free(name)
+	if isException(r) {
+		return v.takeException()
+	}
+	v.free(r)
+	return nil
 }
 
 // loaded makes the program ready to run from the instance that loaded it, or

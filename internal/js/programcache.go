@@ -6,7 +6,6 @@ import (
 
 	"synod"
 	"synod/app"
-	"synod/internal/tables"
 )
 
 const (
@@ -75,7 +74,7 @@ func (c *programCache) evict() {
 // right exactly if every module that it was loaded from is in the tables as
 // it was then, which also holds after a rollback.
 func (s *scriptApp) program(ctx context.Context, tx app.Tx, module string) (*program, error) {
-	find := func(name []byte) ([]byte, bool) { return tx.Get(tables.Modules, name) }
+	find := func(name []byte) ([]byte, bool) { return tx.Get(s.tables.Modules, name) }
 	e := s.programs.entry(module)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -90,7 +89,7 @@ func (s *scriptApp) program(ctx context.Context, tx app.Tx, module string) (*pro
 			return p, nil
 		}
 	}
-	p, err := s.eng.newProgram(ctx, realmApp, module, find)
+	p, err := s.eng.newProgram(ctx, s.kind(), s.preamble, module, find)
 	if err != nil {
 		return nil, err
 	}
@@ -101,4 +100,12 @@ func (s *scriptApp) program(ctx context.Context, tx app.Tx, module string) (*pro
 	e.versions = append([]*program{p}, e.versions...)
 	e.checkedAt = at
 	return p, nil
+}
+
+// kind is the kind of realm that the application's programs run in.
+func (s *scriptApp) kind() realmKind {
+	if s.space == nil {
+		return realmApp
+	}
+	return s.space.realm()
 }

@@ -17,15 +17,18 @@ const preludeName = "<native>"
 type realmKind int
 
 const (
-	realmApp   realmKind = iota // endpoints
-	realmGov                    // validate, resolve, ballots
-	realmApply                  // apply
-	realmBare                   // no ccf at all: validateConstitution
-	realmUnit                   // an application's unit tests
-	realmCount                  // how many there are
+	realmApp    realmKind = iota // endpoints
+	realmGov                     // validate, resolve, ballots
+	realmApply                   // apply
+	realmBare                    // no ccf at all: validateConstitution
+	realmUnit                    // an application's unit tests
+	realmHosted                  // endpoints of a space with globals
+	realmCount                   // how many there are
 )
 
-func (k realmKind) String() string { return [...]string{"app", "gov", "apply", "bare", "unit"}[k] }
+func (k realmKind) String() string {
+	return [...]string{"app", "gov", "apply", "bare", "unit", "hosted"}[k]
+}
 
 func kindOf(a Access) realmKind {
 	switch a {

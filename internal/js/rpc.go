@@ -80,10 +80,6 @@ var rpcOps = []hostOp{
 	}},
 	{"historical.getStateRange", 4, historicalUnavailable},
 	{"historical.dropCachedStates", 1, historicalUnavailable},
-	{"snp.verifySnpAttestation", 2, func(v *vm, _ *call, _ args) (value, bool) {
-		v.effect()
-		return v.throw(rangeError, "This node cannot verify SEV-SNP attestations")
-	}},
 }
 
 func historicalUnavailable(v *vm, _ *call, _ args) (value, bool) {

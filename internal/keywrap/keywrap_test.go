@@ -106,10 +106,19 @@ func TestAESInitialValue(t *testing.T) {
 		padding        byte
 		ok             bool
 	}{
-		{prefix, 8, 0, true}, {prefix, 7, 0, true}, {prefix, 1, 0, true}, {prefix, 8, 1, true},
-		{prefix, 0, 0, false}, {prefix, 9, 0, false}, {prefix, 1 << 31, 0, false}, {prefix, 0xffffffff, 0, false},
-		{prefix, 7, 1, false}, {prefix, 1, 0x80, false},
-		{prefix ^ 1, 8, 0, false}, {prefix ^ 1<<31, 8, 0, false}, {0xa6a6a6a6, 0xa6a6a6a6, 0, false},
+		{prefix, 8, 0, true},
+		{prefix, 7, 0, true},
+		{prefix, 1, 0, true},
+		{prefix, 8, 1, true},
+		{prefix, 0, 0, false},
+		{prefix, 9, 0, false},
+		{prefix, 1 << 31, 0, false},
+		{prefix, 0xffffffff, 0, false},
+		{prefix, 7, 1, false},
+		{prefix, 1, 0x80, false},
+		{prefix ^ 1, 8, 0, false},
+		{prefix ^ 1<<31, 8, 0, false},
+		{0xa6a6a6a6, 0xa6a6a6a6, 0, false},
 	} {
 		b := make([]byte, 16)
 		binary.BigEndian.PutUint32(b, tc.prefix)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -94,35 +93,16 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 	}
 }
 
-// adoptState does for a state that was loaded from a snapshot what the hooks
-// do for transactions, and returns raft's configuration after it.
-func (n *Node) adoptState(id synod.TxID) (configuration []byte, err error) {
+// loadedConfiguration is raft's configuration in a state that was loaded from a
+// snapshot. The hooks have seen the whole state.
+func (n *Node) loadedConfiguration(id synod.TxID) ([]byte, error) {
 	tx := n.store.Begin()
 	defer tx.Release()
-	if err := n.roster.load(tx); err != nil {
-		return nil, err
-	}
 	row, ok, err := tables.GetJSON[tables.RaftConfig](tx, tables.Raft, tables.UnitKey())
-	if err != nil {
-		return nil, err
+	if err == nil && !ok {
+		err = fmt.Errorf("the snapshot at %s is not of a service of Synod: it has no %s", id, tables.Raft)
 	}
-	if !ok {
-		return nil, fmt.Errorf("the snapshot at %s is not of a service of Synod: it has no %s", id, tables.Raft)
-	}
-	for _, table := range []struct {
-		name string
-		hook func(synod.TxID, kv.MapWrites)
-	}{
-		{tables.Raft, n.onConfiguration}, {tables.Service, n.onService}, {tables.NodeEndorsedCertificates, n.onEndorsedCertificate},
-	} {
-		w := kv.MapWrites{Name: table.name}
-		tx.ForEach(table.name, func(k, v []byte) bool {
-			w.Writes = append(w.Writes, kv.Write{Key: bytes.Clone(k), Value: bytes.Clone(v)})
-			return true
-		})
-		table.hook(id, w)
-	}
-	return row.ConfState, nil
+	return row.ConfState, err
 }
 
 func (n *Node) fail(what string, id synod.TxID, err error) {

@@ -25,7 +25,8 @@ func (n *Node) newLinks() *peer.Links {
 		Call: func(ctx context.Context, from synod.NodeID, request []byte) ([]byte, error) {
 			return n.front.HandleForwarded(ctx, from, request), nil
 		},
-		Logger: n.log,
+		Unreachable: n.unreachable,
+		Logger:      n.log,
 	})
 }
 
@@ -42,13 +43,20 @@ func (n *Node) send(m *pb.Message) {
 	n.links.Send(to, b)
 }
 
+// unreachable tells consensus that messages to a peer were lost.
+func (n *Node) unreachable(to synod.NodeID) {
+	if name, err := consensus.RaftID(to); err == nil {
+		n.replica.Unreachable(name)
+	}
+}
+
 // receive takes a message of consensus. Its sender must be who it says.
 func (n *Node) receive(from synod.NodeID, b []byte) {
 	m := &pb.Message{}
 	if err := proto.Unmarshal(b, m); err != nil {
 		return
 	}
-	if name, err := consensus.RaftID(from); err != nil || m.GetFrom() != name {
+	if name, err := consensus.RaftID(from); err != nil || m.GetFrom() != name || m.GetType() == pb.MsgUnreachable {
 		return
 	}
 	n.replica.Receive(m)

@@ -67,18 +67,6 @@ func (r *roster) apply(w kv.MapWrites) (removed []synod.NodeID, err error) {
 	return removed, nil
 }
 
-// load takes the whole node table of a snapshot.
-func (r *roster) load(tx tables.Reader) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := tables.EachJSON(tx, tables.Nodes, func(id string, info tables.NodeInfo) bool {
-		r.put(synod.NodeID(id), info)
-		return true
-	})
-	r.decide()
-	return err
-}
-
 // decide says who takes part: trusted nodes vote, retired ones go on getting
 // every entry until all know that they are retired. The caller holds mu.
 func (r *roster) decide() {

@@ -182,7 +182,7 @@ func (n *Node) loadSnapshot(founding []byte) (*consensus.Start, error) {
 	}
 	n.tree.Adopt(loaded.Tree)
 	n.machine.Begin(loaded.TxID.SeqNo)
-	configuration, err := n.adoptState(loaded.TxID)
+	configuration, err := n.loadedConfiguration(loaded.TxID)
 	if err != nil {
 		return nil, err
 	}
