@@ -43,38 +43,30 @@ var certificateOps = []hostOp{
 	}},
 }
 
-var errNoCertificate = errors.New("no certificate")
-
-// splitBundle finds the PEM certificates of a text, one at least. Comments
-// between them are allowed, as OpenSSL does; blocks of another kind and broken
-// ones are not.
-func splitBundle(b []byte) (ders [][]byte, err error) {
+// splitBundle finds the PEM certificates of a text, none if it is no bundle.
+// Comments between them are allowed, as OpenSSL does; blocks of another kind
+// and broken ones are not.
+func splitBundle(b []byte) (ders [][]byte) {
 	blocks := bytes.Count(b, []byte("-----BEGIN"))
-	for {
+	for range blocks {
 		block, rest := pem.Decode(b)
-		if block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, errors.New("a PEM block that is no certificate")
+		if block == nil || block.Type != "CERTIFICATE" {
+			return nil
 		}
 		ders, b = append(ders, block.Bytes), rest
 	}
-	if len(ders) == 0 || len(ders) != blocks {
-		return nil, errNoCertificate
-	}
-	return ders, nil
+	return ders
 }
 
 // isBundle says whether a text is of certificates, one at least.
 func isBundle(b []byte) bool {
-	ders, err := splitBundle(b)
+	ders := splitBundle(b)
 	for _, der := range ders {
 		if _, err := x509.ParseCertificate(der); err != nil {
 			return false
 		}
 	}
-	return err == nil
+	return len(ders) > 0
 }
 
 // validChain says whether the first certificate of chain leads to one of
@@ -82,9 +74,8 @@ func isBundle(b []byte) bool {
 // self-signed, but has to be a CA's. The error says that the first certificate
 // is of no use, which CCF throws.
 func validChain(chain, trusted []byte, now time.Time) (bool, error) {
-	ders, err1 := splitBundle(chain)
-	anchors, err2 := splitBundle(trusted)
-	if err1 != nil || err2 != nil {
+	ders, anchors := splitBundle(chain), splitBundle(trusted)
+	if len(ders) == 0 || len(anchors) == 0 {
 		return false, nil
 	}
 	target, err := x509.ParseCertificate(ders[0])
