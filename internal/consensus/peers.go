@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -52,6 +53,7 @@ func (r *Replica) step(m *pb.Message) {
 	if m.GetTo() != r.cfg.ID || m.GetFrom() == r.cfg.ID || m.GetFrom() == 0 {
 		return
 	}
+	r.heard[m.GetFrom()] = r.cfg.Now()
 	for _, e := range m.GetEntries() {
 		if m.GetType() == pb.MsgApp && len(e.GetData()) == 0 {
 			return
@@ -249,6 +251,8 @@ type Status struct {
 type Peer struct {
 	Match  synod.SeqNo // what it surely has on disk
 	Active bool        // heard of within an election timeout
+	// Heard is when it was heard of last; not before this replica led.
+	Heard time.Time
 }
 
 // Peers returns what this replica knows of the others.
@@ -260,7 +264,11 @@ func (r *Replica) publish() {
 	if r.leading {
 		s.Peers = map[uint64]Peer{}
 		for id, p := range r.raft.Status().Progress {
-			s.Peers[id] = Peer{Match: synod.SeqNo(p.Match), Active: p.RecentActive || id == r.cfg.ID}
+			heard := r.heard[id]
+			if heard.Before(r.led) {
+				heard = r.led
+			}
+			s.Peers[id] = Peer{Match: synod.SeqNo(p.Match), Active: p.RecentActive || id == r.cfg.ID, Heard: heard}
 		}
 	}
 	r.peers.Store(s)

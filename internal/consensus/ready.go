@@ -181,6 +181,7 @@ func (r *Replica) open(e *pb.Entry, id synod.TxID) {
 	}
 	e.Data = data
 	r.view, r.opened, r.leading, r.signing = id.View, id.SeqNo, true, false
+	r.led = r.cfg.Now()
 	r.ordered.Store(uint64(r.last))
 	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
 	if id.SeqNo == 1 {

@@ -133,14 +133,16 @@ type Replica struct {
 	raft      *raft.RawNode
 	conf      *pb.ConfState // after the newest applied change
 	leading   bool
-	view      synod.View  // of the entries that this replica orders
-	opened    synod.SeqNo // the first of them
-	last      synod.SeqNo // newest entry of the log
-	applied   synod.TxID  // newest entry that raft has committed
-	tail      []logged    // the entries above applied, oldest first
-	change    *change     // of the configuration, in the log and not applied
-	signing   bool        // a signature is being made; ordering waits
-	signingAt synod.TxID  // of that signature
+	view      synod.View           // of the entries that this replica orders
+	opened    synod.SeqNo          // the first of them
+	last      synod.SeqNo          // newest entry of the log
+	applied   synod.TxID           // newest entry that raft has committed
+	tail      []logged             // the entries above applied, oldest first
+	change    *change              // of the configuration, in the log and not applied
+	heard     map[uint64]time.Time // when each node was heard of last
+	led       time.Time            // when this replica began to lead
+	signing   bool                 // a signature is being made; ordering waits
+	signingAt synod.TxID           // of that signature
 	signer    signState
 	sigs      []pendingSignature // ordered and not yet committed, oldest first
 	pending   uint64             // bytes of entries ordered since the start, signatures left out
@@ -218,6 +220,7 @@ func New(cfg Config) (*Replica, error) {
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
 		waitingRead: map[uint64]*read{},
+		heard:       map[uint64]time.Time{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
 	r.committed.Store(&synod.TxID{})

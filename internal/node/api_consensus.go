@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -52,11 +53,7 @@ func (n *Node) apiConsensus(c *app.Context) error {
 		if !ok || id == n.id.node {
 			continue
 		}
-		last := uint64(0)
-		if !p.Active {
-			last = uint64(n.cfg.Consensus.ElectionTimeout.Milliseconds())
-		}
-		acks[string(id)] = map[string]any{"seqno": p.Match, "last_received_ms": last}
+		acks[string(id)] = map[string]any{"seqno": p.Match, "last_received_ms": max(time.Since(p.Heard).Milliseconds(), 0)}
 	}
 	details := map[string]any{
 		"acks":         acks,
