@@ -225,10 +225,11 @@ func (n *Node) checkEvidence(tx app.Tx, cert *x509.Certificate, q tables.QuoteIn
 		return nil, refuse("Quote report data does not contain node's public key hash")
 	case err != nil:
 		return nil, refuse("Quote could not be verified")
-	case !tx.Has(tables.VirtualMeasurements, claims.Measurement):
-		return nil, refuse("Quote does not contain known enclave measurement")
+	// In CCF's order, which tells a node of other code from one of other data.
 	case !tx.Has(tables.VirtualHostData, []byte(hex.EncodeToString(claims.HostData[:]))):
 		return nil, refuse("Quote host data is not authorised")
+	case !tx.Has(tables.VirtualMeasurements, claims.Measurement):
+		return nil, refuse("Quote does not contain known enclave measurement")
 	}
 	return claims.Measurement, nil
 }

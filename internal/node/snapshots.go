@@ -138,7 +138,9 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 		return nil
 	}
 	if n.cfg.Command.Join.FetchRecentSnapshot {
-		if err := n.fetchSnapshot(ctx); err != nil {
+		if err := n.fetchSnapshot(ctx); errors.Is(err, errNoSnapshot) {
+			n.info(ctx, "The service has no snapshot to join from")
+		} else if err != nil {
 			n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot fetched", slog.String("err", err.Error()))
 		}
 	}
