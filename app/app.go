@@ -1,6 +1,9 @@
 package app
 
-import "slices"
+import (
+	"log/slog"
+	"slices"
+)
 
 // App is a named set of endpoints. Declare everything before it is served;
 // afterwards it is read-only and may be used from several goroutines.
@@ -13,6 +16,7 @@ type App struct {
 	dynamic   Resolver
 	common    []string // which of the common endpoints, nil for all
 	genesis   func(Tx) ([32]byte, error)
+	onStart   []func(*slog.Logger)
 }
 
 // Resolver finds endpoints that are not declared in code, such as those of a
@@ -75,6 +79,17 @@ func (a *App) Resolver() Resolver { return a.dynamic }
 // it then prove the claim (CCF: src/node/rpc/node_frontend.h,
 // get_create_tx_claims_digest).
 func (a *App) ClaimAtGenesis(claim func(tx Tx) ([32]byte, error)) *App { a.genesis = claim; return a }
+
+// OnStart has f run when a node starts that serves the application, with the
+// node's logger: what an application logs goes there.
+func (a *App) OnStart(f func(log *slog.Logger)) *App { a.onStart = append(a.onStart, f); return a }
+
+// Started is for nodes: it runs what OnStart was given.
+func (a *App) Started(log *slog.Logger) {
+	for _, f := range a.onStart {
+		f(log)
+	}
+}
 
 // GenesisClaim is for nodes: the claim of the first transaction, zeros if
 // ClaimAtGenesis was not called.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"synod"
 	"synod/app"
@@ -24,9 +25,6 @@ type Config struct {
 	Restrict func(table string) (read, write bool, why string)
 	// Globals are objects that every script finds.
 	Globals []Global
-	// Log receives what scripts print and, if runtime options ask for it, what
-	// they throw. nil is the default logger at the time, which is the node's.
-	Log *slog.Logger
 }
 
 // Global is an object of the application for its scripts.
@@ -49,6 +47,7 @@ type Registry struct {
 	space    js.Space
 	engine   *js.Engine
 	resolver app.Resolver
+	log      atomic.Pointer[slog.Logger]
 }
 
 // New makes a registry. An application has its endpoints with
@@ -57,14 +56,13 @@ func New(cfg Config) (*Registry, error) {
 	if !strings.HasPrefix(cfg.Prefix, "public:") || tables.Access(cfg.Prefix+".modules").Category != tables.Application {
 		return nil, fmt.Errorf("jsapp: prefix %q: want public: and a name of the application's", cfg.Prefix)
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(defaultLog{})
-	}
-	engine, err := js.NewEngine(js.Config{Log: cfg.Log})
+	r := &Registry{space: js.Space{Prefix: cfg.Prefix, Restrict: cfg.Restrict}}
+	log := slog.New(nodeLog{&r.log})
+	engine, err := js.NewEngine(js.Config{Log: log})
 	if err != nil {
 		return nil, err
 	}
-	r := &Registry{space: js.Space{Prefix: cfg.Prefix, Restrict: cfg.Restrict}, engine: engine}
+	r.engine = engine
 	for _, g := range cfg.Globals {
 		functions := map[string]js.HostFunction{}
 		for name, f := range g.Functions {
@@ -72,31 +70,33 @@ func New(cfg Config) (*Registry, error) {
 		}
 		r.space.Globals = append(r.space.Globals, js.Global{Name: g.Name, Constants: g.Constants, Functions: functions})
 	}
-	r.resolver, err = js.NewResolver(engine, r.space, cfg.Log)
+	r.resolver, err = js.NewResolver(engine, r.space, log)
 	return r, err
 }
 
-// defaultLog passes records to the default logger of the moment: the node sets
-// its own when it starts, after applications are made.
-type defaultLog struct{}
+// LogTo sends what scripts print to a logger, the node's for example; until
+// then it is dropped. It may be called at any time.
+func (r *Registry) LogTo(log *slog.Logger) { r.log.Store(log) }
 
-// Enabled asks the default logger.
-func (defaultLog) Enabled(ctx context.Context, l slog.Level) bool {
-	return slog.Default().Handler().Enabled(ctx, l)
+// nodeLog passes records to a logger that comes later than scripts are set up.
+type nodeLog struct{ to *atomic.Pointer[slog.Logger] }
+
+// Enabled asks the logger.
+func (h nodeLog) Enabled(ctx context.Context, l slog.Level) bool {
+	log := h.to.Load()
+	return log != nil && log.Enabled(ctx, l)
 }
 
 // Handle passes the record on.
-func (defaultLog) Handle(ctx context.Context, r slog.Record) error {
-	return slog.Default().Handler().Handle(ctx, r)
+func (h nodeLog) Handle(ctx context.Context, r slog.Record) error {
+	return h.to.Load().Handler().Handle(ctx, r)
 }
 
-// WithAttrs is of the default logger of now.
-func (defaultLog) WithAttrs(a []slog.Attr) slog.Handler { return slog.Default().Handler().WithAttrs(a) }
+// WithAttrs is not used by engines.
+func (h nodeLog) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// WithGroup is of the default logger of now.
-func (defaultLog) WithGroup(name string) slog.Handler {
-	return slog.Default().Handler().WithGroup(name)
-}
+// WithGroup is not used by engines.
+func (h nodeLog) WithGroup(string) slog.Handler { return h }
 
 // Resolver serves what is installed.
 func (r *Registry) Resolver() app.Resolver { return r.resolver }

@@ -50,7 +50,9 @@ func Run(a *app.App, args []string, stdout io.Writer) int {
 		return configFailed(stdout, err)
 	}
 	log := slog.New(logfmt.New(stdout, logfmt.Options{Format: logfmt.Format(cfg.Logging.Format), Level: opts.level}))
-	slog.SetDefault(log) // for what an application logs
+	if a != nil {
+		a.Started(log)
+	}
 	ctx := context.Background()
 	if opts.check {
 		log.LogAttrs(ctx, slog.LevelInfo, "Configuration file successfully verified")

@@ -173,7 +173,8 @@ func (n *Node) close() {
 // it ends or ctx does. The replica's end is told to done.
 func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) error {
 	if n.cfg.Command.Type == config.CommandJoin {
-		if err := n.join(ctx); err != nil || ctx.Err() != nil {
+		err := n.join(ctx)
+		if err != nil || ctx.Err() != nil {
 			done <- nil
 			return err
 		}
@@ -185,7 +186,7 @@ func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) er
 		done <- err
 	}()
 	links := make(chan error, 1)
-	go func() { links <- n.links.Serve(ctx, n.n2n) }()
+	go func() { links <- n.links.Serve(replicaCtx, n.n2n) }()
 	select {
 	case err := <-ended:
 		if err == nil {
@@ -193,10 +194,10 @@ func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) er
 		}
 		return err
 	case err := <-links:
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil {
+			return fmt.Errorf("serve the node-to-node interface: %w", err)
 		}
-		return fmt.Errorf("serve the node-to-node interface: %w", err)
+		return nil
 	case <-ctx.Done():
 		return nil
 	}

@@ -63,14 +63,12 @@ func (n *Node) keepSnapshots(ctx context.Context) error {
 		case job := <-n.toSnapshot:
 			name, err := n.takeSnapshot(ctx, job)
 			job.tx.Release()
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
+			switch {
+			case err == nil:
+				n.info(ctx, "Snapshot written", slog.String("file", name))
+			case ctx.Err() == nil:
 				n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot", slog.Uint64("seqno", uint64(job.seqno)), slog.String("err", err.Error()))
-				continue
 			}
-			n.info(ctx, "Snapshot written", slog.String("file", name))
 		}
 	}
 }

@@ -26,7 +26,7 @@ func New() *app.App {
 		panic(err) // of constants of this package
 	}
 	a := app.New("programmability").Describe("CCF Programmability App",
-		"Lightweight application demonstrating app-space JS programmability", "0.0.1").Resolve(installed.Resolver())
+		"Lightweight application demonstrating app-space JS programmability", "0.0.1").Resolve(installed.Resolver()).OnStart(installed.LogTo)
 	a.Put("/records/{key}", put, app.UserCert).Forward(app.ForwardNever)
 	a.Get("/records/{key}", get, app.UserCert).ReadOnly().Forward(app.ForwardNever)
 	app.Document[map[string]string, app.None](a.Post("/records", putAll, app.UserCert))
