@@ -5,6 +5,7 @@ go 1.26.0
 require synod v0.0.0
 
 require (
+	github.com/dchest/siphash v1.2.3 // indirect
 	github.com/tetratelabs/wazero v1.12.0 // indirect
 	go.etcd.io/raft/v3 v3.7.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
