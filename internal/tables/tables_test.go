@@ -110,7 +110,7 @@ func TestEncoding(t *testing.T) {
 		{JWTIssuer{}, `{}`},
 		{[]JWTKey{{Issuer: "i", PublicKey: Bytes{1}, Constraint: "c"}}, `[{"constraint":"c","issuer":"i","public_key":"AQ=="}]`},
 		{UVMEndorsements{"feed": {SVN: "1"}}, `{"feed":{"svn":"1"}}`},
-		{RaftConfig{ConfChange: Bytes{1}, Nodes: map[synod.NodeID]uint64{"n": 1}}, `{"conf_change":"AQ==","conf_state":"","nodes":{"n":1}}`},
+		{RaftConfig{ConfChange: Bytes{1}, Founder: "f", Nodes: map[synod.NodeID]uint64{"n": 1}}, `{"conf_change":"AQ==","conf_state":"","founder":"f","nodes":{"n":1}}`},
 	} {
 		got, err := Marshal(c.v)
 		if err != nil {
