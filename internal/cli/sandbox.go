@@ -29,6 +29,7 @@ type sandbox struct {
 	temp    bool   // dir is removed at the end
 	address string
 	members int
+	nodes   int
 	level   string
 	watch   bool
 	// mapper knows the lines of the application that was built last; nil for
@@ -48,6 +49,9 @@ Everything is in one directory: a temporary one, which is gone after Ctrl-C, or
 the one named with --dir, which is kept. The service is a new one each time.
 It proves nothing about the machine that it runs on.
 
+With --nodes 3 two more nodes join, each a process of its own that may be killed
+or stopped to see what the service does.
+
 What the application's scripts print and throw is shown here, exceptions with
 the lines of their sources. With --watch, each saved change of the sources is
 built and deployed at once; one that does not build is explained, and the
@@ -61,12 +65,16 @@ application before it stays.`,
 	dir := f.String("dir", "", "keep everything in this directory, which must be new or empty")
 	address := f.String("address", "127.0.0.1:8000", "where to listen, host:port; port 0 lets the system choose")
 	members := f.Int("members", 3, "number of members, 1 to 9")
+	nodes := f.Int("nodes", 1, "number of nodes, 1 to 9, in zones a, b and c; all but the first are processes of their own")
 	watch := f.Bool("watch", false, "deploy again when the sources of --app change")
 	level := f.String("log-level", "info", "level of the node's log in node.log: trace, debug, info, fail or fatal")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		const membersMax = 9
 		if *members < 1 || *members > membersMax {
 			return usagef(cmd, "--members %d: want 1 to %d", *members, membersMax)
+		}
+		if *nodes < 1 || *nodes > membersMax {
+			return usagef(cmd, "--nodes %d: want 1 to %d", *nodes, membersMax)
 		}
 		if _, _, err := net.SplitHostPort(*address); err != nil {
 			return usagef(cmd, "--address: %w", err)
@@ -77,7 +85,7 @@ application before it stays.`,
 		// Whoever reads the output may stop reading; that must not end the process
 		// before it has cleaned up.
 		signal.Ignore(syscall.SIGPIPE)
-		s := &sandbox{env: env, app: *app, address: *address, members: *members, level: *level, watch: *watch}
+		s := &sandbox{env: env, app: *app, address: *address, members: *members, nodes: *nodes, level: *level, watch: *watch}
 		if err := s.makePaths(*dir); err != nil {
 			return err
 		}

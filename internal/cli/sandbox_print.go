@@ -22,13 +22,15 @@ type sandboxInfo struct {
 	App         string   `json:"app"`
 	OpenSeconds float64  `json:"open_seconds"`
 	Commands    []string `json:"commands"`
+	// Others are the nodes besides the first.
+	Others []*otherNode `json:"others,omitempty"`
 }
 
 // announce says that the service is open, and what to type.
 func (s *sandbox) announce(p *printer, r *sandboxNode, bundleJSON []byte, took time.Duration) error {
 	info := sandboxInfo{
 		URL: r.url, Dir: s.dir, ServiceCert: s.path("service_cert.pem"), User: s.path("user0"),
-		App: s.app, OpenSeconds: took.Round(time.Millisecond).Seconds(),
+		Others: r.others, App: s.app, OpenSeconds: took.Round(time.Millisecond).Seconds(),
 	}
 	for i := range s.members {
 		info.Members = append(info.Members, s.path(memberName(i)))
@@ -48,7 +50,14 @@ func (s *sandbox) announce(p *printer, r *sandboxNode, bundleJSON []byte, took t
 	if p.format == formatJSON {
 		return p.json(info)
 	}
-	fmt.Fprintf(p.out, "A service of one node and %d members is open at %s (in %.2f s).\nKeys, ledger and log: %s\n\n", s.members, info.URL, info.OpenSeconds, s.dir)
+	size := "one node"
+	if s.nodes > 1 {
+		size = fmt.Sprintf("%d nodes", s.nodes)
+	}
+	fmt.Fprintf(p.out, "A service of %s and %d members is open at %s (in %.2f s).\nKeys, ledger and log: %s\n\n", size, s.members, info.URL, info.OpenSeconds, s.dir)
+	for _, o := range info.Others {
+		fmt.Fprintf(p.out, "Zone %s: %s, process %d, %s\n", o.Zone, o.URL, o.PID, o.Dir)
+	}
 	for _, command := range info.Commands {
 		fmt.Fprintln(p.out, command)
 	}

@@ -46,6 +46,9 @@ func (s *sandbox) prepare() ([]byte, error) {
 	if err := os.WriteFile(s.path("constitution.js"), []byte(constitutions.Default()), 0o644); err != nil {
 		return nil, fmt.Errorf("write constitution: %w", err)
 	}
+	if _, err := zoneData(s.path("node_data.json"), zones[0]); err != nil {
+		return nil, err
+	}
 	text, err := json.MarshalIndent(s.config(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode configuration: %w", err)
@@ -68,6 +71,7 @@ func (s *sandbox) config() map[string]any {
 		})
 	}
 	return object{
+		"node_data_json_file": s.path("node_data.json"),
 		"network": object{
 			"node_to_node_interface": object{"bind_address": "127.0.0.1:0"},
 			"rpc_interfaces": object{"main": object{
@@ -105,6 +109,7 @@ type sandboxNode struct {
 	cancel context.CancelFunc
 	ended  chan error // gets what Run returned, once
 	log    *os.File
+	others []*otherNode
 }
 
 // start starts the node in this process, in the sandbox's directory: a node
@@ -138,8 +143,9 @@ func (s *sandbox) start(ctx context.Context) (*sandboxNode, error) {
 }
 
 func (r *sandboxNode) stop() error {
+	err := r.stopOthers()
 	r.cancel()
-	return errors.Join(<-r.ended, r.log.Close())
+	return errors.Join(err, <-r.ended, r.log.Close())
 }
 
 // open takes the service from its first transaction to open: the members
@@ -152,6 +158,9 @@ func (r *sandboxNode) open(ctx context.Context, bundleJSON []byte) error {
 	}
 	defer c.Close()
 	if err := r.activate(ctx, members); err != nil {
+		return err
+	}
+	if err := r.join(ctx); err != nil {
 		return err
 	}
 	body, err := r.firstProposal(bundleJSON)
