@@ -2,6 +2,7 @@ package js
 
 import (
 	"fmt"
+	"strings"
 
 	"synod"
 	"synod/internal/tables"
@@ -83,9 +84,15 @@ func deniedText(method, name string, p permission, a Access, why string) string 
 		method, name, p, a, why)
 }
 
-// restricted is what a space leaves of a permission, and why.
+// restricted is what a space leaves of a permission, and why. Its own tables
+// are what was installed and who asked for it: no script may change that.
 func (s *Space) restricted(table string, p permission, why string) (permission, string) {
-	read, write, reason := s.Restrict(table)
+	read, write, reason := true, true, ""
+	if strings.HasPrefix(table, s.Prefix+".") {
+		write, reason = false, "The tables of installed endpoints are read-only in JS."
+	} else if s.Restrict != nil {
+		read, write, reason = s.Restrict(table)
+	}
 	left := p
 	if !read {
 		left &^= permitRead
@@ -188,7 +195,7 @@ func kvOp(method string, length int, need permission, run func(*vm, *call, args,
 		}
 		p := permissionFor(c.access, table)
 		why := "See " + restrictionsPage + " for more detail."
-		if c.space != nil && c.space.Restrict != nil && p != permitNone {
+		if c.space != nil && p != permitNone {
 			p, why = c.space.restricted(table, p, why)
 		}
 		if p&need == 0 {

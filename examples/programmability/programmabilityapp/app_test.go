@@ -130,7 +130,7 @@ export function hidden() { return { body: typeof callHost + " " + my_object.hasR
 	for table, want := range map[string][2]int{
 		"mine": {200, 200}, "public:mine": {200, 200},
 		"programmability.records": {200, 400}, "programmability.other": {400, 400}, "public:programmability.other": {400, 400},
-		"public:ccf.gov.x": {200, 400}, "public:ccf.internal.x": {200, 400}, "ccf.gov.x": {400, 400}, "public:synod.internal.raft": {200, 400},
+		"public:ccf.gov.x": {200, 400}, "public:ccf.internal.x": {200, 400}, "ccf.gov.x": {400, 400}, "public:synod.internal.raft": {200, 400}, "public:custom_endpoints.metadata": {200, 400}, "public:custom_endpoints.audit.input": {200, 400},
 	} {
 		s.Anybody().Get("/app/read?" + table).Expect(want[0])
 		s.Anybody().Get("/app/write?" + table).Expect(want[1])
