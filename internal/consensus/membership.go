@@ -78,9 +78,11 @@ func (r *Replica) reconfigure() {
 	}
 }
 
+// isCaughtUp says whether a learner has shown that it takes entries and lacks
+// few. Raft calls a node that it has just been told of active, heard of or not.
 func (r *Replica) isCaughtUp(id uint64) bool {
 	p, ok := r.raft.Status().Progress[id]
-	return ok && p.RecentActive && p.Match+caughtUp >= uint64(r.last)
+	return ok && p.RecentActive && p.Match > 0 && p.State == tracker.StateReplicate && p.Match+caughtUp >= uint64(r.last)
 }
 
 // nextChange is the next step from a configuration to the wanted one, nil if

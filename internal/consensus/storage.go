@@ -61,18 +61,33 @@ func (r *Replica) write(batch []diskOp) error {
 	var entries []*pb.Entry
 	var committed synod.SeqNo
 	for _, op := range batch {
+		// Another leader's entries may take the place of some that wait here.
+		if n := len(entries); n > 0 && len(op.entries) > 0 && op.entries[0].GetIndex() != entries[n-1].GetIndex()+1 {
+			if err := r.appendEntries(entries); err != nil {
+				return err
+			}
+			entries = nil
+		}
 		entries = append(entries, op.entries...)
 		committed = max(committed, op.committed)
 	}
-	if len(entries) > 0 {
-		if err := r.store.append(entries); err != nil {
-			return fmt.Errorf("write ledger entries from %d on: %w", entries[0].GetIndex(), err)
-		}
+	if err := r.appendEntries(entries); err != nil {
+		return err
 	}
 	if committed > 0 {
 		if err := r.cfg.Log.Commit(committed); err != nil {
 			return fmt.Errorf("name ledger chunks up to %d: %w", committed, err)
 		}
+	}
+	return nil
+}
+
+func (r *Replica) appendEntries(entries []*pb.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := r.store.append(entries); err != nil {
+		return fmt.Errorf("write ledger entries from %d on: %w", entries[0].GetIndex(), err)
 	}
 	return nil
 }

@@ -1,0 +1,114 @@
+package consensus
+
+import (
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"synod"
+	"synod/internal/machine"
+)
+
+// Driver runs a replica by calls, on the caller's goroutine and clock: what Run
+// does with goroutines, a simulation does step by step, in an order of its
+// choice. Verifying other nodes' signatures is left out.
+type Driver struct {
+	*Replica
+	appends []diskOp // handed to the disk and not done
+	job     *signJob // handed to the signer and not done
+}
+
+// Drive begins to run a replica.
+func Drive(r *Replica) (*Driver, error) {
+	d := &Driver{Replica: r}
+	if err := r.begin(); err != nil {
+		return nil, err
+	}
+	d.settle()
+	return d, nil
+}
+
+// settle does what follows from a call, up to what disk, signer and network
+// have to do.
+func (d *Driver) settle() {
+	if d.failed != nil {
+		return
+	}
+	d.act()
+	for len(d.disk) > 0 {
+		d.appends = append(d.appends, <-d.disk)
+	}
+	if len(d.toSign) > 0 {
+		job := <-d.toSign
+		d.job = &job
+	}
+}
+
+// Tick is the passing of one Config.Tick.
+func (d *Driver) Tick() { d.tick(); d.settle() }
+
+// Deliver is the arrival of a message. One that finds the disk's queue full is
+// lost.
+func (d *Driver) Deliver(m *pb.Message) {
+	if d.receiving() != nil {
+		d.step(m)
+		d.settle()
+	}
+}
+
+// Order is Submit. ErrDropped also means that the replica takes no transaction
+// just now.
+func (d *Driver) Order(p *machine.Prepared) (synod.TxID, error) {
+	if d.accepting() == nil {
+		return synod.TxID{}, ErrDropped
+	}
+	s := &Submission{prepared: p, answer: make(chan submitted, 1)}
+	d.order(s)
+	a := <-s.answer
+	d.settle()
+	return a.id, a.err
+}
+
+// HandOver is Transfer.
+func (d *Driver) HandOver() { d.transfer(); d.settle() }
+
+// Appends is how many appends wait for the disk.
+func (d *Driver) Appends() int { return len(d.appends) }
+
+// Entries are those of the oldest n appends that wait for the disk.
+func (d *Driver) Entries(n int) (entries []*pb.Entry) {
+	for _, op := range d.appends[:n] {
+		entries = append(entries, op.entries...)
+	}
+	return entries
+}
+
+// Sync stores the oldest n appends with one fdatasync, and tells raft.
+func (d *Driver) Sync(n int) {
+	batch := d.appends[:n]
+	done := storedOp{err: d.write(batch)}
+	for _, op := range batch {
+		if op.committed == 0 {
+			done.ops++
+			done.responses = append(done.responses, op.responses...)
+		}
+	}
+	d.appends = append([]diskOp(nil), d.appends[n:]...)
+	d.finishStore(done)
+	d.settle()
+}
+
+// Signing says whether a signature is being made.
+func (d *Driver) Signing() bool { return d.job != nil }
+
+// Sign ends the making of a signature that took a while.
+func (d *Driver) Sign(took time.Duration) {
+	job := *d.job
+	d.job = nil
+	sig, err := d.cfg.Signer.Sign(job.id, job.root, job.tree)
+	d.finishSign(signResult{job: job, sig: sig, cost: took, err: err})
+	d.settle()
+}
+
+// Err is why the replica has ended, nil while it runs.
+func (d *Driver) Err() error { return d.failed }
