@@ -1,16 +1,52 @@
 package sim
 
-import (
-	"testing"
-)
+import "testing"
 
-// TestSeeds runs some seeds of each size. A seed that fails is run again with a
-// trace by: go test ./internal/sim -run TestSeeds -v
+// sizes are those of the services that seeds take in turn.
+var sizes = []int{1, 3, 5, 3}
+
+func at(seed uint64, bug Bug) Config {
+	return Config{Seed: seed, Steps: 2000, Nodes: sizes[seed%uint64(len(sizes))], Bug: bug}
+}
+
+// TestSeeds runs some seeds of each size; synod sim runs many.
 func TestSeeds(t *testing.T) {
 	for seed := range uint64(200) {
-		cfg := Config{Seed: seed, Steps: 2000, Nodes: int([]uint64{1, 3, 5}[seed%3])}
-		if err := Run(cfg); err != nil {
-			t.Errorf("seed %d, %d nodes: %v", seed, cfg.Nodes, err)
+		if err := Run(at(seed, NoBug)); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
 		}
+	}
+}
+
+// TestRepeats: a seed is the whole story.
+func TestRepeats(t *testing.T) {
+	story := func() (s []string) {
+		cfg := at(7, NoBug)
+		cfg.Trace = func(format string, _ ...any) { s = append(s, format) }
+		if err := Run(cfg); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	a, b := story(), story()
+	if len(a) != len(b) || len(a) == 0 {
+		t.Errorf("%d events, then %d", len(a), len(b))
+	}
+}
+
+// TestBugs plants mistakes, each of which must be found within 1000 seeds.
+func TestBugs(t *testing.T) {
+	for name, bug := range map[string]Bug{
+		"reuse name": ReuseName, "forget vote": ForgetVote, "change entry": ChangeEntry, "wrong root": WrongRoot,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(1000) {
+				if err := Run(at(seed, bug)); err != nil {
+					t.Logf("seed %d: %.200s", seed, err)
+					return
+				}
+			}
+			t.Error("not found")
+		})
 	}
 }

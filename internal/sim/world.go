@@ -29,12 +29,9 @@ type Bug int
 // The mistakes.
 const (
 	NoBug       Bug = iota
-	AckUnsynced     // a node answers before its disk has the entries, and loses them
 	ReuseName       // a new node gets the raft name of one that crashed
 	ForgetVote      // a node comes back without memory of its vote and log
 	ChangeEntry     // an entry is changed on its way
-	SkipEntry       // a node does not store an entry that it acknowledges
-	LateInstall     // a node shows a state that lacks its newest commit
 	WrongRoot       // a node signs a root that is not its tree's
 )
 
