@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -68,7 +69,8 @@ func newGroup(t *testing.T, size int) *group {
 	want := Membership{}
 	for id := uint64(1); id <= uint64(size); id++ {
 		want[id] = true
-		g.wanted.Store(&want)
+		next := maps.Clone(want)
+		g.wanted.Store(&next)
 		g.start(id, id == 1)
 	}
 	g.settle(size)
