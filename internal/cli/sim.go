@@ -39,7 +39,8 @@ and disks that are simulated, one service for each seed: messages are lost,
 repeated and reordered, nodes are cut off, crash, join and retire. After each
 step it checks that one node leads a view, that all commit the same, that no
 transaction that was committed is lost, and more; at the end that the service
-comes back. A seed that fails does so again: --seed N --trace shows what happens.
+comes back. --seed N --trace shows what happens; raft draws its election timeouts
+by itself, so that a seed that failed may need several tries.
 Exit code 1 means that a seed failed.`,
 		Example: "  synod sim --seeds 1000 --steps 2000",
 		Args:    args(cobra.NoArgs),

@@ -27,6 +27,10 @@ type Membership map[uint64]bool
 // caughtUp is how many entries a learner may lack to be made a voter.
 const caughtUp = 100
 
+// heardLately is within how many heartbeats a learner must have answered to be
+// made a voter.
+const heardLately = 3
+
 // RaftID is raft's name of a node: the first eight bytes of its ID. Node IDs
 // are hashes of keys that are never used again, and so neither are these.
 func RaftID(id synod.NodeID) (uint64, error) {
@@ -78,9 +82,13 @@ func (r *Replica) reconfigure() {
 	}
 }
 
-// isCaughtUp says whether a learner has shown that it takes entries and lacks
-// few. Raft calls a node that it has just been told of active, heard of or not.
+// isCaughtUp says whether a learner has shown that it takes entries, lacks few
+// and is there now. Raft calls a node that it has just been told of active,
+// heard of or not, and goes on to for an election timeout.
 func (r *Replica) isCaughtUp(id uint64) bool {
+	if r.cfg.Now().Sub(r.heard[id]) > heardLately*r.cfg.MessageTimeout {
+		return false
+	}
 	p, ok := r.raft.Status().Progress[id]
 	return ok && p.RecentActive && p.Match > 0 && p.State == tracker.StateReplicate && p.Match+caughtUp >= uint64(r.last)
 }

@@ -127,14 +127,6 @@ func (n *node) record(change, after []byte) (*machine.Prepared, error) {
 	return machine.Prepare(tx, [32]byte{}), err
 }
 
-// value is what a node's newest state has in a table.
-func (n *node) value(table string, k []byte) string {
-	tx := n.store.Begin()
-	defer tx.Release()
-	v, _ := tx.Get(table, k)
-	return string(v)
-}
-
 // put orders one write.
 func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
 	tx := n.store.Begin()

@@ -18,22 +18,6 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// TestRepeats: a seed is the whole story.
-func TestRepeats(t *testing.T) {
-	story := func() (s []string) {
-		cfg := at(7, NoBug)
-		cfg.Trace = func(format string, _ ...any) { s = append(s, format) }
-		if err := Run(cfg); err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	a, b := story(), story()
-	if len(a) != len(b) || len(a) == 0 {
-		t.Errorf("%d events, then %d", len(a), len(b))
-	}
-}
-
 // TestBugs plants mistakes, each of which must be found within 1000 seeds.
 func TestBugs(t *testing.T) {
 	for name, bug := range map[string]Bug{

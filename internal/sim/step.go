@@ -184,7 +184,8 @@ func (w *world) expendable(crashing *node) bool {
 	for _, n := range w.alive() {
 		c := n.Peers().Configuration
 		soon := append(append([]uint64(nil), c.GetVoters()...), c.GetLearners()...)
-		for _, voters := range [][]uint64{c.GetVoters(), c.GetVotersOutgoing(), soon} {
+		next := append(append([]uint64(nil), c.GetVoters()...), crashing.name)
+		for _, voters := range [][]uint64{c.GetVoters(), c.GetVotersOutgoing(), soon, next} {
 			up := 0
 			for _, name := range voters {
 				if o := w.named(name); o != nil && o.up && o != crashing {
