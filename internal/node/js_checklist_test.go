@@ -234,24 +234,28 @@ func removedApp(t *testing.T, s *service) {
 	if got := s.ask(c, "GET", "/gov/service/javascript-modules?api-version=2024-07-01", ""); string(got.Body) != `{"value":[]}` {
 		t.Error(string(got.Body))
 	}
-	// The newest entry that touches the module removes it.
-	removed := false
-	err := ledger.Walk("ledger", ledger.WalkOptions{Uncommitted: true}, func(_ ledger.Place, e *ledger.Entry) error {
-		maps, err := kv.DecodeDomain(e.PublicMaps, true)
-		for _, m := range maps {
-			if m.Name == tables.Modules {
-				removed = len(m.Writes) == 0 && len(m.Removes) == 1 && string(m.Removes[0]) == "/main.js"
+	// The newest entry that touches the module removes it. A governance call
+	// is answered when it is applied, which is before its entry is on disk.
+	s.poll("the module's removal at the ledger's end", func() error {
+		removed := false
+		err := ledger.Walk("ledger", ledger.WalkOptions{Uncommitted: true}, func(_ ledger.Place, e *ledger.Entry) error {
+			maps, err := kv.DecodeDomain(e.PublicMaps, true)
+			for _, m := range maps {
+				if m.Name == tables.Modules {
+					removed = len(m.Writes) == 0 && len(m.Removes) == 1 && string(m.Removes[0]) == "/main.js"
+				}
 			}
+			return err
+		})
+		var corrupt *ledger.CorruptError
+		if err != nil && (!errors.As(err, &corrupt) || !corrupt.Tail) {
+			t.Fatal(err)
 		}
-		return err
+		if !removed {
+			return errors.New("the newest entry of the module is not its removal")
+		}
+		return nil
 	})
-	var corrupt *ledger.CorruptError
-	if err != nil && (!errors.As(err, &corrupt) || !corrupt.Tail) {
-		t.Fatal(err)
-	}
-	if !removed {
-		t.Error("the ledger does not end with the module's removal")
-	}
 }
 
 func optionsReset(t *testing.T, s *service) {
