@@ -17,6 +17,8 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
+require github.com/anishathalye/porcupine v1.3.1 // indirect
+
 require (
 	github.com/cockroachdb/datadriven v1.0.3 // indirect
 	github.com/dop251/goja v0.0.0-20260917113740-793a2a65c13b

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -11,7 +12,7 @@ import (
 
 // Driver runs a replica by calls, on the caller's goroutine and clock: what Run
 // does with goroutines, a simulation does step by step, in an order of its
-// choice. Verifying other nodes' signatures is left out.
+// choice. Signatures of other nodes are verified at once.
 type Driver struct {
 	*Replica
 	appends []diskOp // handed to the disk and not done
@@ -41,6 +42,12 @@ func (d *Driver) settle() {
 	if len(d.toSign) > 0 {
 		job := <-d.toSign
 		d.job = &job
+	}
+	for len(d.toVerify) > 0 {
+		sig := <-d.toVerify
+		if err := d.cfg.Verify(sig); err != nil {
+			d.failed = fmt.Errorf("the signature at %s: %w", sig.TxID, err)
+		}
 	}
 }
 
@@ -112,3 +119,33 @@ func (d *Driver) Sign(took time.Duration) {
 
 // Err is why the replica has ended, nil while it runs.
 func (d *Driver) Err() error { return d.failed }
+
+// Read is a linearizable read under way.
+type Read struct {
+	d *Driver
+	q *read
+	// index is what the read must see, once it is confirmed.
+	index     synod.SeqNo
+	confirmed bool
+}
+
+// Read is the beginning of ReadIndex.
+func (d *Driver) Read() *Read {
+	r := &Read{d: d, q: &read{index: make(chan uint64, 1), err: make(chan error, 1)}}
+	d.startRead(r.q)
+	d.settle()
+	return r
+}
+
+// Result is what ReadIndex returns, once it is done.
+func (r *Read) Result() (seqno synod.SeqNo, done bool, err error) {
+	select {
+	case index := <-r.q.index:
+		r.index, r.confirmed = synod.SeqNo(index), true
+	case err := <-r.q.err:
+		return 0, true, err
+	default:
+	}
+	seqno = r.d.Committed().SeqNo
+	return seqno, r.confirmed && seqno >= r.index, nil
+}

@@ -54,6 +54,9 @@ func (r *Replica) step(m *pb.Message) {
 		return
 	}
 	r.heard[m.GetFrom()] = r.cfg.Now()
+	if r.leading && isNudge(m) && m.GetTerm() == uint64(r.view) {
+		return
+	}
 	for _, e := range m.GetEntries() {
 		if m.GetType() == pb.MsgApp && len(e.GetData()) == 0 {
 			return
@@ -62,6 +65,14 @@ func (r *Replica) step(m *pb.Message) {
 	if err := r.raft.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "a message was refused by raft", attrErr(err))
 	}
+}
+
+// isNudge says whether a message only tells a sender of an old view that there
+// is a newer one. A leader of that view must not see it: raft would take it for
+// the answer of a node with an empty log, and send everything again from the
+// first entry on, which a log that begins after a snapshot does not have.
+func isNudge(m *pb.Message) bool {
+	return m.GetType() == pb.MsgAppResp && m.GetIndex() == 0 && !m.GetReject()
 }
 
 // checkKind makes sure that an entry changes the configuration exactly when it

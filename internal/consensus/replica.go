@@ -89,6 +89,9 @@ type Config struct {
 	// Wanted is the membership that the committed state asks for, by raft name.
 	// The replica goroutine of the leader asks.
 	Wanted func() Membership
+	// Begins is after which entry the log of a node begins, by raft name: 0 unless
+	// it joined from a snapshot. Nil means that all do at 0.
+	Begins func(uint64) synod.SeqNo
 	// RecordChange makes the transaction that records a change of raft's
 	// configuration and the configuration after it.
 	RecordChange func(change, after []byte) (*machine.Prepared, error)
@@ -141,6 +144,7 @@ type Replica struct {
 	change    *change              // of the configuration, in the log and not applied
 	heard     map[uint64]time.Time // when each node was heard of last
 	led       time.Time            // when this replica began to lead
+	lost      map[uint64]bool      // nodes that this leader cannot help
 	signing   bool                 // a signature is being made; ordering waits
 	signingAt synod.TxID           // of that signature
 	signer    signState
@@ -221,6 +225,7 @@ func New(cfg Config) (*Replica, error) {
 		done:        make(chan struct{}),
 		waitingRead: map[uint64]*read{},
 		heard:       map[uint64]time.Time{},
+		lost:        map[uint64]bool{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
 	r.committed.Store(&synod.TxID{})
@@ -382,6 +387,7 @@ func (r *Replica) act() time.Duration {
 func (r *Replica) tick() {
 	r.raft.Tick()
 	r.publish()
+	r.rescue()
 }
 
 // receiving is the queue of messages while their entries can be stored.

@@ -1,12 +1,11 @@
 package sim
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"log/slog"
 	"strconv"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"synod"
 	"synod/internal/consensus"
@@ -22,7 +21,7 @@ import (
 // The tables of a simulated service.
 const (
 	members = "public:sim.members" // raft name → trusted, retired or gone
-	records = "public:sim.records"
+	records = "public:sim.records" // what clients write
 )
 
 // The states of a member.
@@ -39,70 +38,173 @@ type node struct {
 	store   *kv.Store
 	tree    *evidence.Tree
 	log     *ledger.Log
+	disk    *faultfs.Disk
+	begun   synod.SeqNo // of the snapshot it began with
 	up      bool
-	checked synod.SeqNo // committed entries that were compared
+	paused  bool          // by its host: it runs, and gets nothing done
+	backlog []*pb.Message // that came meanwhile
+
+	checked synod.SeqNo     // committed entries that were compared
+	shown   synod.TxID      // in its store when it was checked last
+	durable synod.TxID      // the newest entry that it told raft is on disk
+	confs   []*pb.ConfState // newest first
 }
 
-const tick = 10 * time.Millisecond
+const (
+	tick            = 10 * time.Millisecond
+	electionTimeout = 400 * time.Millisecond
+	chunkSize       = 4 << 10
+)
 
-// add makes a node: the founder, or one that takes the log from its beginning.
-func (w *world) add(founder bool) error {
+// add makes the next node: the founder without a source, or one that joins by
+// a snapshot of a source, or by the log from its beginning.
+func (w *world) add(source *node) error {
 	w.last++
 	name := w.last
-	if w.cfg.Bug == ReuseName && !founder {
+	if w.cfg.Bug == ReuseName && source != nil {
 		for _, n := range w.nodes {
 			if !n.up && n.name != 1 {
 				name = n.name
 			}
 		}
 	}
-	return w.make(name, founder)
+	return w.make(name, source)
 }
 
-func (w *world) make(name uint64, founder bool) error {
-	log, err := ledger.Open(ledger.Config{Dir: "ledger", FS: faultfs.New(), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
+func (w *world) make(name uint64, source *node) error {
+	n := &node{name: name, store: kv.New(), tree: evidence.NewTree(), disk: faultfs.New(), up: true}
 	chain := secrets.NewChain()
 	chain.Set(1, w.secret)
-	n := &node{name: name, store: kv.New(), tree: evidence.NewTree(), log: log, up: true}
 	cfg := consensus.Config{
-		ID: name, Log: log, Machine: machine.New(n.store, n.tree, chain, 4<<10), Signer: &signer{w},
-		Send: w.send, Wanted: n.wanted, RecordChange: n.record,
-		Tick: tick, ElectionTimeout: 400 * time.Millisecond, MessageTimeout: 4 * tick,
+		ID: name, Machine: machine.New(n.store, n.tree, chain, chunkSize), Signer: w.signer(), Verify: w.verify,
+		Send: w.send, Wanted: n.wanted, Begins: w.begins, RecordChange: n.record,
+		Tick: tick, ElectionTimeout: electionTimeout, MessageTimeout: 4 * tick,
 		SignatureTxCount: 20, SignatureDelay: 10 * tick, Quiet: tick,
 		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now },
 	}
-	if founder {
+	start := &consensus.Start{Configuration: consensus.Founding(1)}
+	switch {
+	case source == nil:
 		cfg.Create = func() (*machine.Prepared, error) {
 			tx := n.store.Begin()
 			tx.Put(members, key(name), []byte(trusted))
 			return machine.Prepare(tx, [32]byte{}), nil
 		}
+	case w.rng.IntN(2) == 0:
+		if s, err := w.copyState(n, source); err != nil {
+			return err
+		} else if s != nil {
+			start = s
+			cfg.Machine.Begin(n.begun)
+		}
 	}
+	var err error
+	if n.log, err = n.openLog(n.disk); err != nil {
+		return err
+	}
+	cfg.Log = n.log
 	r, err := consensus.New(cfg)
 	if err != nil {
 		return err
 	}
-	if !founder {
-		if err := r.Join(&consensus.Start{Configuration: consensus.Founding(1)}); err != nil {
+	if source != nil {
+		if err := r.Join(start); err != nil {
 			return err
 		}
 	}
 	if n.Driver, err = consensus.Drive(r); err != nil {
 		return err
 	}
+	n.checked, n.durable = n.begun, start.After
 	w.nodes = append(w.nodes, n)
-	w.cfg.Trace("node %d begins", name)
+	w.cfg.Trace("node %d begins after %s", name, start.After)
 	return nil
+}
+
+func (n *node) openLog(disk *faultfs.Disk) (*ledger.Log, error) {
+	return ledger.Open(ledger.Config{Dir: "ledger", FS: disk, After: n.begun, Log: slog.New(slog.DiscardHandler)})
+}
+
+// copyState gives a new node the state of a source after its newest committed
+// signature, as a snapshot does; nil if the source has none to give.
+func (w *world) copyState(n, source *node) (*consensus.Start, error) {
+	at := source.Committed()
+	if w.cfg.Bug == UnsignedSnapshot {
+		at = source.store.Tip()
+	}
+	if at.SeqNo == 0 {
+		return nil, nil
+	}
+	tx, err := source.store.BeginAt(at.SeqNo)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Release()
+	tree, err := treeAt(source, tx, at.SeqNo)
+	if err != nil {
+		return nil, err
+	}
+	configuration, found, err := tables.GetJSON[tables.RaftConfig](tx, tables.Raft, tables.UnitKey())
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		configuration.ConfState = consensus.Founding(1)
+	}
+	changed := w.cfg.Bug != ChangedSnapshot
+	to := n.store.Load()
+	tx.EachMap(func(name string, version synod.SeqNo, _ int) bool {
+		if err = to.Map(name, version); err != nil {
+			return false
+		}
+		tx.EachKey(name, func(k, v []byte, version synod.SeqNo) bool {
+			if name == records && !changed {
+				v, changed = []byte("changed"), true
+			}
+			err = to.Put(k, v, version)
+			return err == nil
+		})
+		return err == nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	to.Finish(at)
+	n.tree.Adopt(tree)
+	n.begun = at.SeqNo
+	w.result.Snapshots++
+	start := &consensus.Start{After: at, Configuration: configuration.ConfState}
+	for _, id := range source.ViewHistory(1) {
+		if id.View <= at.View {
+			start.ViewStarts = append(start.ViewStarts, id.SeqNo)
+		}
+	}
+	return start, nil
+}
+
+// treeAt is the tree that a snapshot brings: what the signature wrote of the
+// entries before it, and its own leaf.
+func treeAt(source *node, tx *kv.Tx, seqno synod.SeqNo) (*evidence.Tree, error) {
+	leaf, err := source.tree.Leaf(seqno)
+	if err != nil {
+		return nil, err
+	}
+	serialised, _ := tx.Get(tables.Tree, tables.UnitKey())
+	if source.Committed().SeqNo != seqno {
+		if serialised, err = source.tree.Serialise(seqno - 1); err != nil {
+			return nil, err
+		}
+	}
+	return evidence.TreeFrom(serialised, seqno, leaf)
 }
 
 func key(name uint64) []byte { return []byte(strconv.FormatUint(name, 10)) }
 
 // wanted is the membership that the committed table asks for.
-func (n *node) wanted() consensus.Membership {
-	tx, err := n.store.BeginAt(n.store.Compacted().SeqNo)
+func (n *node) wanted() consensus.Membership { return n.wantedAt(n.store.Compacted().SeqNo) }
+
+func (n *node) wantedAt(seqno synod.SeqNo) consensus.Membership {
+	tx, err := n.store.BeginAt(seqno)
 	if err != nil {
 		return nil
 	}
@@ -127,6 +229,14 @@ func (n *node) record(change, after []byte) (*machine.Prepared, error) {
 	return machine.Prepare(tx, [32]byte{}), err
 }
 
+// begins is after which entry a node's log begins.
+func (w *world) begins(name uint64) synod.SeqNo {
+	if n := w.named(name); n != nil {
+		return n.begun
+	}
+	return 0
+}
+
 // put orders one write.
 func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
 	tx := n.store.Begin()
@@ -134,26 +244,4 @@ func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
 	tx.Get(table, k)
 	tx.Put(table, k, v)
 	return n.Order(machine.Prepare(tx, [32]byte{}))
-}
-
-// signer makes signatures that cost nothing: the root is what counts here.
-type signer struct{ w *world }
-
-// Sign makes a signature transaction of CCF's form with empty signatures.
-func (s *signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error) {
-	if s.w.cfg.Bug == WrongRoot && id.SeqNo > 20 {
-		root[0] ^= 1
-	}
-	rec := tables.SignatureRecord{Node: "sim", Root: hex.EncodeToString(root[:]), Seqno: id.SeqNo, View: id.View}
-	row, err := json.Marshal(rec)
-	if err != nil {
-		return nil, err
-	}
-	unit := func(name string, v []byte) kv.MapWrites {
-		return kv.MapWrites{Name: name, Writes: []kv.Write{{Key: tables.UnitKey(), Value: v}}}
-	}
-	cose := []byte(`"` + base64.StdEncoding.EncodeToString([]byte("sim")) + `"`)
-	return &evidence.Signature{TxID: id, Record: rec, COSE: []byte("sim"), WriteSet: &kv.WriteSet{Maps: []kv.MapWrites{
-		unit(tables.COSESignatures, cose), unit(tables.Signatures, row), unit(tables.Tree, tree),
-	}}}, nil
 }

@@ -2,28 +2,34 @@ package sim
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"synod"
 )
 
 // step lets one thing happen.
-func (w *world) step() {
+func (w *world) step() error {
 	switch r := w.rng.IntN(1000); {
-	case r < 620:
+	case r < 610:
 		w.deliver()
-	case r < 740:
+	case r < 730:
 		w.pass()
-	case r < 880:
-		w.sync()
-	case r < 930:
+	case r < 870:
+		return w.sync()
+	case r < 920:
 		w.sign()
-	case r < 985:
+	case r < 965:
 		w.write()
+	case r < 984:
+		w.read()
+	case r < 986:
+		return w.admit()
 	default:
-		w.fault()
+		return w.fault()
 	}
+	return nil
 }
 
 // deliver lets a message arrive, whichever; now and then twice or never.
@@ -50,51 +56,54 @@ func (w *world) drop(i int) { w.flying = append(w.flying[:i], w.flying[i+1:]...)
 
 func (w *world) hand(m *pb.Message) {
 	n := w.named(m.GetTo())
-	if n == nil || !n.up || w.cut[[2]uint64{m.GetFrom(), m.GetTo()}] {
-		return
+	switch {
+	case n == nil || !n.up || w.cut[[2]uint64{m.GetFrom(), m.GetTo()}]:
+	case n.paused:
+		n.backlog = append(n.backlog, m)
+	default:
+		n.Deliver(m)
 	}
-	n.Deliver(m)
 }
 
 // pass lets time pass for all.
 func (w *world) pass() {
 	w.now = w.now.Add(tick)
-	for _, n := range w.alive() {
+	for _, n := range w.awake() {
 		n.Tick()
 	}
 }
 
 // sync lets a disk finish some of what it has to do.
-func (w *world) sync() {
-	nodes := w.alive()
-	n := nodes[w.rng.IntN(len(nodes))]
-	if n.Appends() > 0 {
-		w.store(n, 1+w.rng.IntN(n.Appends()))
+func (w *world) sync() error {
+	if nodes := w.awake(); len(nodes) > 0 {
+		n := nodes[w.rng.IntN(len(nodes))]
+		if n.Appends() > 0 {
+			return w.store(n, 1+w.rng.IntN(n.Appends()))
+		}
 	}
+	return nil
 }
 
-func (w *world) store(n *node, appends int) {
-	w.seal(n.Entries(appends))
+// store has a node write its oldest appends. What it then tells raft must be
+// on its disk.
+func (w *world) store(n *node, appends int) error {
+	entries := n.Entries(appends)
+	w.seen.seal(entries)
 	n.Sync(appends)
+	if err := n.Err(); err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		last := entries[len(entries)-1]
+		n.durable = synod.TxID{View: synod.View(last.GetTerm()), SeqNo: synod.SeqNo(last.GetIndex())}
+	}
+	return nil
 }
 
 func (w *world) sign() {
-	for _, n := range w.alive() {
+	for _, n := range w.awake() {
 		if n.Signing() {
 			n.Sign(time.Millisecond)
-		}
-	}
-}
-
-// write has a client write, at a node that thinks that it leads.
-func (w *world) write() {
-	for _, n := range w.alive() {
-		if !n.Role().Leading {
-			continue
-		}
-		w.wrote++
-		if id, err := n.put(records, key(uint64(w.rng.IntN(10))), []byte(strconv.Itoa(w.wrote))); err == nil {
-			w.answered = append(w.answered, id)
 		}
 	}
 }
@@ -109,113 +118,34 @@ func (w *world) askFor(name uint64, state string) bool {
 	if err != nil {
 		return false
 	}
-	w.answered = append(w.answered, id)
+	w.client.asked = append(w.client.asked, id)
 	w.cfg.Trace("%s: %d is to be %s", id, name, state)
 	return true
 }
 
 // wants says whether the committed state of some node trusts a name.
-func (w *world) wants(name uint64) bool {
-	for _, n := range w.alive() {
-		if n.wanted()[name] {
-			return true
+func (w *world) wants(name uint64) bool { return w.trusting(name) != nil }
+
+// trusting is a node whose committed state trusts a name.
+func (w *world) trusting(name uint64) *node {
+	for _, n := range w.awake() {
+		trust := n.wanted()
+		if w.cfg.Bug == EarlySecrets {
+			trust = n.wantedAt(n.store.Tip().SeqNo)
+		}
+		if trust[name] {
+			return n
 		}
 	}
-	return false
+	return nil
 }
 
-// fault lets something go wrong, or changes who takes part.
-func (w *world) fault() {
-	nodes := w.alive()
-	n := nodes[w.rng.IntN(len(nodes))]
-	switch w.rng.IntN(10) {
-	case 0, 1: // cut a node off, one way or both
-		w.cfg.Trace("%d is cut off", n.name)
-		both := w.rng.IntN(2) == 0
-		for _, o := range nodes {
-			w.cut[[2]uint64{n.name, o.name}] = true
-			if both {
-				w.cut[[2]uint64{o.name, n.name}] = true
-			}
-		}
-	case 2, 3, 4: // heal
-		w.cfg.Trace("the network heals")
-		clear(w.cut)
-	case 5: // crash, if the others can go on
-		if w.expendable(n) {
-			w.cfg.Trace("%d crashes", n.name)
-			n.up = false
-			if w.cfg.Bug == ForgetVote {
-				if err := w.make(n.name, false); err != nil {
-					panic(err)
-				}
-			}
-		}
-	case 6: // what crashed is retired
-		for _, o := range w.nodes {
-			if !o.up && w.wants(o.name) {
-				w.askFor(o.name, retired)
-			}
-		}
-	case 7: // a retired node goes
-		for _, o := range w.nodes {
-			if w.idle(o) {
-				w.askFor(o.name, gone)
-				break
-			}
-		}
-	case 8: // a new node, once it is wanted
-		switch {
-		case w.wants(w.last + 1):
-			if err := w.add(false); err != nil {
-				panic(fmt.Sprint("add a node: ", err))
-			}
-		case len(nodes) < 9:
-			w.askFor(w.last+1, trusted)
-		}
-	default:
-		n.HandOver()
-	}
-}
-
-// expendable says whether the voters that every node knows of stay a majority
-// without one that crashes, those among them that may soon be voters.
-func (w *world) expendable(crashing *node) bool {
+// summary is what every running node knows.
+func (w *world) summary() string {
+	s := ""
 	for _, n := range w.alive() {
-		c := n.Peers().Configuration
-		soon := append(append([]uint64(nil), c.GetVoters()...), c.GetLearners()...)
-		next := append(append([]uint64(nil), c.GetVoters()...), crashing.name)
-		for _, voters := range [][]uint64{c.GetVoters(), c.GetVotersOutgoing(), soon, next} {
-			up := 0
-			for _, name := range voters {
-				if o := w.named(name); o != nil && o.up && o != crashing {
-					up++
-				}
-			}
-			if len(voters) > 0 && up <= len(voters)/2 {
-				return false
-			}
-		}
+		s += fmt.Sprintf("[%d: %+v log %d stored %s commit %s signing %v appends %d paused %v %s] ",
+			n.name, n.Role(), n.Ordered(), n.durable, n.Committed(), n.Signing(), n.Appends(), n.paused, n.Peers().Configuration)
 	}
-	return true
-}
-
-// idle says whether a member is retired and no configuration counts on it.
-func (w *world) idle(o *node) bool {
-	l := w.leader()
-	if l == nil {
-		return false
-	}
-	if voter, listed := l.wanted()[o.name]; !listed || voter {
-		return false
-	}
-	for _, n := range w.alive() {
-		c := n.Peers().Configuration
-		for _, name := range append(append([]uint64(nil), c.GetVoters()...), c.GetVotersOutgoing()...) {
-			if name == o.name {
-				return false
-			}
-		}
-	}
-	return true
+	return s
 }

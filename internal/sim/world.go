@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"time"
 
@@ -17,23 +18,28 @@ type Config struct {
 	Seed  uint64
 	Steps int
 	Nodes int // at the start, 1 to 9
+	// Signed makes and verifies real signatures; otherwise they are empty and
+	// cost nothing.
+	Signed bool
 	// Trace is told of each event; nil tells nobody.
 	Trace func(format string, args ...any)
 	// Bug plants a mistake, for tests of the simulation itself.
 	Bug Bug
 }
 
-// Bug is a mistake that a test plants, to see that the simulation finds it.
-type Bug int
-
-// The mistakes.
-const (
-	NoBug       Bug = iota
-	ReuseName       // a new node gets the raft name of one that crashed
-	ForgetVote      // a node comes back without memory of its vote and log
-	ChangeEntry     // an entry is changed on its way
-	WrongRoot       // a node signs a root that is not its tree's
-)
+// Result says what a simulation was made of. That of a seed is always the same,
+// but for Digest if it was Signed.
+type Result struct {
+	Committed synod.SeqNo // the service's commit at the end
+	View      synod.View
+	Nodes     int // that ever took part
+	Snapshots int // of them, began with a snapshot
+	Writes    int // that were answered
+	Lost      int // of them, lost with the leader that answered
+	Reads     int // that were answered
+	// Digest is of every message that was sent.
+	Digest uint32
+}
 
 // world is the state of a simulation.
 type world struct {
@@ -41,46 +47,52 @@ type world struct {
 	rng    *rand.Rand
 	now    time.Time
 	secret *secrets.Secret
-	nodes  []*node // all that ever were
+	keys   *keys // nil if signatures are empty
+	nodes  []*node
 	flying []*pb.Message
 	cut    map[[2]uint64]bool
 	last   uint64 // newest raft name given out
-	wrote  int
-
-	// what has been seen, for the checks
-	sealed    map[synod.TxID][32]byte  // bytes that left a node, by place
-	committed map[synod.SeqNo][32]byte // by seqno
-	roots     map[synod.SeqNo][32]byte // at each commit
-	views     map[synod.SeqNo]synod.View
-	leaders   map[synod.View]uint64
-	answered  []synod.TxID
+	client client
+	seen   seen
+	result Result
 }
 
 // flyingMax bounds the messages on their way; more are lost.
 const flyingMax = 2000
 
-// Run simulates, and returns what was wrong, nil if nothing was.
-func Run(cfg Config) (err error) {
+// Run simulates, and returns what was wrong, nil if nothing was. Simulations of
+// one process run one after the other, since all randomness of the process is
+// the seed's while one runs.
+func Run(cfg Config) (result Result, err error) {
 	if cfg.Trace == nil {
 		cfg.Trace = func(string, ...any) {}
 	}
+	defer seedRandomness(cfg.Seed)()
 	w := &world{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ead)), now: time.Unix(1_700_000_000, 0),
-		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{},
-		sealed: map[synod.TxID][32]byte{}, committed: map[synod.SeqNo][32]byte{}, roots: map[synod.SeqNo][32]byte{},
-		views: map[synod.SeqNo]synod.View{}, leaders: map[synod.View]uint64{},
+		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{}, seen: newSeen(),
+	}
+	if cfg.Signed {
+		w.keys = realKeys()
 	}
 	// A broken invariant inside the node's code is a finding too.
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			result, err = w.result, fmt.Errorf("panic: %v", p)
 		}
 	}()
+	err = w.run()
+	return w.result, err
+}
+
+func (w *world) run() error {
 	if err := w.begin(); err != nil {
 		return err
 	}
-	for i := range cfg.Steps {
-		w.step()
+	for i := range w.cfg.Steps {
+		if err := w.step(); err != nil {
+			return fmt.Errorf("step %d: %w", i, err)
+		}
 		if err := w.check(); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
 		}
@@ -90,7 +102,7 @@ func Run(cfg Config) (err error) {
 
 // begin makes a service of the wanted size.
 func (w *world) begin() error {
-	if err := w.add(true); err != nil {
+	if err := w.add(nil); err != nil {
 		return err
 	}
 	for range w.cfg.Nodes - 1 {
@@ -101,7 +113,7 @@ func (w *world) begin() error {
 		}); err != nil {
 			return err
 		}
-		if err := w.add(false); err != nil {
+		if err := w.add(w.leader()); err != nil {
 			return err
 		}
 	}
@@ -111,16 +123,21 @@ func (w *world) begin() error {
 	})
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // send puts a message on its way, as bytes, so that nothing is shared.
 func (w *world) send(m *pb.Message) {
-	w.seal(m.GetEntries())
+	if m.GetType() == pb.MsgApp {
+		w.seen.seal(m.GetEntries())
+	}
 	if w.cut[[2]uint64{m.GetFrom(), m.GetTo()}] || len(w.flying) >= flyingMax {
 		return
 	}
-	b, err := proto.Marshal(m)
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		panic(err)
 	}
+	w.result.Digest = crc32.Update(w.result.Digest, castagnoli, b)
 	c := &pb.Message{}
 	if err := proto.Unmarshal(b, c); err != nil {
 		panic(err)
@@ -132,7 +149,7 @@ func (w *world) send(m *pb.Message) {
 	w.flying = append(w.flying, c)
 }
 
-// alive are the nodes that run.
+// alive are the nodes that run, those that are held up for now included.
 func (w *world) alive() []*node {
 	var list []*node
 	for _, n := range w.nodes {
@@ -143,10 +160,21 @@ func (w *world) alive() []*node {
 	return list
 }
 
+// awake are the nodes that run and are not held up.
+func (w *world) awake() []*node {
+	var list []*node
+	for _, n := range w.nodes {
+		if n.up && !n.paused {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
 // leader is the running node that leads the newest view, nil if none does.
 func (w *world) leader() *node {
 	var best *node
-	for _, n := range w.alive() {
+	for _, n := range w.awake() {
 		if r := n.Role(); r.Leading && (best == nil || r.View > best.Role().View) {
 			best = n
 		}

@@ -1,0 +1,49 @@
+package consensus
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"go.etcd.io/raft/v3/tracker"
+
+	"synod"
+)
+
+// rescue helps a node that lacks entries from before this leader's log begins,
+// which it does if the leader joined from a snapshot and the node was away
+// meanwhile: a voter whose log begins earlier takes over.
+func (r *Replica) rescue() {
+	if !r.leading || r.store.begin.SeqNo == 0 || r.cfg.Begins == nil {
+		return
+	}
+	status := r.raft.Status()
+	if status.LeadTransferee != 0 {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(status.Progress)) {
+		if !r.outOfReach(id, status.Progress[id]) {
+			delete(r.lost, id)
+			continue
+		}
+		next := status.Progress[id].Next
+		to := r.successor(func(voter uint64) bool { return voter != id && uint64(r.cfg.Begins(voter)) < next })
+		if to != 0 {
+			r.raft.TransferLeader(to)
+			return
+		}
+		if !r.lost[id] {
+			r.lost[id] = true
+			r.cfg.Logger.LogAttrs(context.Background(), levelFail,
+				"a node lacks entries that no voter has in its log: replace it by a new node that joins from a snapshot",
+				slog.Uint64("node", id), attrSeqNo(synod.SeqNo(next)))
+		}
+	}
+}
+
+// outOfReach says whether a node is there and asks for what is not in this log.
+func (r *Replica) outOfReach(id uint64, p tracker.Progress) bool {
+	return id != r.cfg.ID && p.RecentActive && p.Next <= uint64(r.store.begin.SeqNo) &&
+		r.cfg.Now().Sub(r.heard[id]) <= heardLately*r.cfg.MessageTimeout
+}
