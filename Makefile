@@ -38,7 +38,7 @@ bench: build ## figures beside their goals
 	tools/bench
 
 e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
-	$(GO) test -tags e2e -count=1 ./e2e/... ./internal/snapshot
+	$(GO) test -tags e2e -count=1 ./e2e/... ./internal/snapshot ./internal/sim
 
 ccf-suites: build ## CCF's own suites on our binaries; needs CCF_TREE=<a checkout of CCF>
 	e2e/ccf/run

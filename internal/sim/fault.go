@@ -12,7 +12,7 @@ import (
 func (w *world) fault() error {
 	nodes := w.alive()
 	n := nodes[w.rng.IntN(len(nodes))]
-	switch w.rng.IntN(13) {
+	switch w.rng.IntN(14) {
 	case 0, 1:
 		w.cutOff(n)
 	case 2, 3, 4:
@@ -37,14 +37,18 @@ func (w *world) fault() error {
 		}
 	case 8:
 		w.invite(len(nodes))
-	case 9:
+	case 9: // a node that is well leaves, the leader too
+		if w.expendable(n) && w.wants(n.name) {
+			w.askFor(n.name, retired)
+		}
+	case 10:
 		w.cfg.Trace("%d is held up", n.name)
 		n.paused = true
-	case 10:
+	case 11:
 		for _, o := range nodes {
 			w.resume(o)
 		}
-	case 11: // a clock jumps
+	case 12: // a clock jumps
 		w.cfg.Trace("the clock of %d jumps", n.name)
 		for range w.rng.IntN(2 * int(electionTimeout/tick)) {
 			if !n.paused {
