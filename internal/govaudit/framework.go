@@ -33,6 +33,7 @@ func (t *transaction) framework() {
 		take("", tables.Snapshots)
 	}
 	take("", tables.Raft)
+	take("", tables.NodeStarts)
 	if left[tables.Nodes] || left[tables.NodeEndorsedCertificates] {
 		if what := t.nodes(); what != "" {
 			take(what, tables.Nodes, tables.NodeEndorsedCertificates)

@@ -167,6 +167,11 @@ func (n *Node) admit(c *app.Context, id synod.NodeID, cert *x509.Certificate, in
 	if err := tables.PutJSON(c.Tx(), tables.Nodes, []byte(id), info); err != nil {
 		return err
 	}
+	if in.StartupSeqno != nil && *in.StartupSeqno > 0 {
+		if err := tables.PutJSON(c.Tx(), tables.NodeStarts, []byte(id), *in.StartupSeqno); err != nil {
+			return err
+		}
+	}
 	return c.JSON(joinResponse{NodeStatus: tables.NodePending, NodeID: id})
 }
 

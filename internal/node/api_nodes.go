@@ -114,6 +114,7 @@ func (n *Node) apiDeleteNode(c *app.Context) error {
 	}
 	c.Tx().Delete(tables.Nodes, []byte(id))
 	c.Tx().Delete(tables.NodeEndorsedCertificates, []byte(id))
+	c.Tx().Delete(tables.NodeStarts, []byte(id))
 	return c.JSON(true)
 }
 

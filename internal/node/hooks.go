@@ -18,6 +18,7 @@ func (n *Node) installHooks() {
 	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
 	n.store.OnCommit(tables.Service, n.onService)
 	n.store.OnCommit(tables.Nodes, n.onNodes)
+	n.store.OnCommit(tables.NodeStarts, n.onNodeStarts)
 	n.store.OnCommit(tables.Raft, n.onConfiguration)
 }
 
@@ -90,6 +91,13 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 				n.openApp()
 			}
 		}
+	}
+}
+
+// onNodeStarts notes where the logs of nodes begin.
+func (n *Node) onNodeStarts(id synod.TxID, w kv.MapWrites) {
+	if err := n.roster.start(w); err != nil {
+		n.fail("where the logs of nodes begin", id, err)
 	}
 }
 

@@ -20,12 +20,13 @@ type roster struct {
 	mu    sync.RWMutex
 	nodes map[synod.NodeID]tables.NodeInfo // guarded by mu
 	names map[uint64]synod.NodeID          // guarded by mu: by raft's name
+	begun map[synod.NodeID]synod.SeqNo     // guarded by mu: after which entry a log begins, if not at 0
 
 	wanted atomic.Pointer[consensus.Membership] // as the committed table asks for it; nil before it is known
 }
 
 func newRoster() *roster {
-	return &roster{nodes: map[synod.NodeID]tables.NodeInfo{}, names: map[uint64]synod.NodeID{}}
+	return &roster{nodes: map[synod.NodeID]tables.NodeInfo{}, names: map[uint64]synod.NodeID{}, begun: map[synod.NodeID]synod.SeqNo{}}
 }
 
 // introduce adds nodes that this one was told of.
@@ -65,6 +66,30 @@ func (r *roster) apply(w kv.MapWrites) (removed []synod.NodeID, err error) {
 	}
 	r.decide()
 	return removed, nil
+}
+
+// start follows a committed change of where logs begin.
+func (r *roster) start(w kv.MapWrites) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, row := range w.Writes {
+		var seqno synod.SeqNo
+		if err := json.Unmarshal(row.Value, &seqno); err != nil {
+			return err
+		}
+		r.begun[synod.NodeID(row.Key)] = seqno
+	}
+	for _, key := range w.Removes {
+		delete(r.begun, synod.NodeID(key))
+	}
+	return nil
+}
+
+// begins is after which entry the log of a node begins, by raft's name.
+func (r *roster) begins(name uint64) synod.SeqNo {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.begun[r.names[name]]
 }
 
 // decide says who takes part: trusted nodes vote, retired ones go on getting

@@ -91,3 +91,7 @@ const (
 // Raft holds the configuration of the consensus group: unit → RaftConfig
 // json. An entry changes the configuration exactly when it writes this row.
 const Raft = "public:synod.internal.raft"
+
+// NodeStarts says where the log of a node that joined from a snapshot begins:
+// node ID raw → seqno json of the snapshot. Other nodes have no row.
+const NodeStarts = "public:synod.internal.node_starts"
