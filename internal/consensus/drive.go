@@ -79,6 +79,12 @@ func (d *Driver) Order(p *machine.Prepared) (synod.TxID, error) {
 // HandOver is Transfer.
 func (d *Driver) HandOver() { d.transfer(); d.settle() }
 
+// Campaign is the passing of an election timeout.
+func (d *Driver) Campaign() error {
+	defer d.settle()
+	return d.raft.Campaign()
+}
+
 // Appends is how many appends wait for the disk.
 func (d *Driver) Appends() int { return len(d.appends) }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"go.etcd.io/raft/v3"
@@ -69,12 +70,18 @@ func (r *Replica) reconfigure() {
 	}
 	if leads, listed := wanted[r.cfg.ID]; (!listed || !leads) && len(r.conf.GetVotersOutgoing()) == 0 {
 		// Who leaves hands over first; the next leader makes the change.
-		if to := r.successor(func(id uint64) bool { return wanted[id] }); to != 0 {
+		stays := func(id uint64) bool { return wanted[id] }
+		if to := r.successor(true, stays); to != 0 {
 			r.raft.TransferLeader(to)
 			return
 		}
-		if len(r.conf.GetVoters()) > 1 {
+		if slices.ContainsFunc(r.conf.GetVoters(), stays) {
 			return
+		}
+		// All voters leave: first the newcomers become voters besides them.
+		wanted = maps.Clone(wanted)
+		for _, id := range r.conf.GetVoters() {
+			wanted[id] = true
 		}
 	}
 	if next := nextChange(r.conf, wanted, r.isCaughtUp); next != nil {

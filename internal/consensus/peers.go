@@ -131,22 +131,26 @@ func (r *Replica) Transfer() {
 }
 
 func (r *Replica) transfer() {
-	if to := r.successor(func(uint64) bool { return true }); to != 0 {
+	if to := r.successor(false, func(uint64) bool { return true }); to != 0 {
 		r.raft.TransferLeader(to)
 	}
 }
 
 // successor is the active voter with the longest log among those allowed, 0 if
-// there is none or if the active ones are no quorum without this node.
-func (r *Replica) successor(allowed func(uint64) bool) uint64 {
+// there is none or if the active ones are no quorum. This node is one of them if
+// it stays for now.
+func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 	if !r.leading {
 		return 0
 	}
-	voters, active := 0, 0
+	active := 0
+	if stays {
+		active++
+	}
 	best, match := uint64(0), uint64(0)
 	status := r.raft.Status()
-	for _, id := range r.conf.GetVoters() {
-		voters++
+	voters := r.conf.GetVoters()
+	for _, id := range voters {
 		p, ok := status.Progress[id]
 		if id == r.cfg.ID || !ok || !p.RecentActive {
 			continue
@@ -156,7 +160,7 @@ func (r *Replica) successor(allowed func(uint64) bool) uint64 {
 			best, match = id, p.Match
 		}
 	}
-	if active <= voters/2 && voters > 2 || active == 0 {
+	if active <= len(voters)/2 {
 		return 0
 	}
 	return best

@@ -28,7 +28,7 @@ func (r *Replica) rescue() {
 			continue
 		}
 		next := status.Progress[id].Next
-		to := r.successor(func(voter uint64) bool { return voter != id && uint64(r.cfg.Begins(voter)) < next })
+		to := r.successor(true, func(voter uint64) bool { return voter != id && uint64(r.cfg.Begins(voter)) < next })
 		if to != 0 {
 			r.raft.TransferLeader(to)
 			return

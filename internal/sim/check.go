@@ -96,7 +96,7 @@ func (w *world) compare(n *node) error {
 	if view := w.seen.views[commit.SeqNo]; view != commit.View {
 		return fmt.Errorf("its commit is %s, the entry there is of view %d", commit, view)
 	}
-	if n.Role().Leading && !w.stored(n, commit) {
+	if n.Role().Leading && !w.stored(commit) {
 		return fmt.Errorf("it commits %s, which no majority has on disk; %s", commit, w.summary())
 	}
 	return nil
@@ -106,7 +106,7 @@ func (w *world) compare(n *node) error {
 // majority's disks, committed by the service or not.
 func (w *world) shows(n *node) error {
 	tip := n.store.Tip()
-	if tip != n.shown && !n.Role().Leading && tip.SeqNo > n.begun && !w.stored(n, tip) {
+	if tip != n.shown && !n.Role().Leading && tip.SeqNo > n.begun && !w.stored(tip) {
 		return fmt.Errorf("it shows %s, which no majority has on disk; %s", tip, w.summary())
 	}
 	n.shown = tip
@@ -146,11 +146,10 @@ func (n *node) noteConfiguration() {
 	n.confs = append([]*pb.ConfState{c}, n.confs[:min(len(n.confs), kept-1)]...)
 }
 
-// stored says whether a majority has a transaction on disk, by the
-// configuration that a node has or one that it had before: what is committed is
-// so by the one of then. A disk that has a later entry of that view or of a
-// later one has all before it.
-func (w *world) stored(n *node, id synod.TxID) bool {
+// stored says whether a majority has a transaction on disk, by one of the newest
+// configurations of any node: what is committed is so by the leader's of then. A
+// disk that has a later entry of that view or of a later one has all before it.
+func (w *world) stored(id synod.TxID) bool {
 	holds := func(name uint64) bool {
 		o := w.named(name)
 		return o != nil && o.durable.SeqNo >= id.SeqNo && o.durable.View >= id.View
@@ -164,7 +163,12 @@ func (w *world) stored(n *node, id synod.TxID) bool {
 		}
 		return len(voters) == 0 || have > len(voters)/2
 	}
-	return slices.ContainsFunc(n.confs, func(c *pb.ConfState) bool {
-		return majority(c.GetVoters()) && majority(c.GetVotersOutgoing())
-	})
+	for _, n := range w.nodes {
+		if slices.ContainsFunc(n.confs, func(c *pb.ConfState) bool {
+			return majority(c.GetVoters()) && majority(c.GetVotersOutgoing())
+		}) {
+			return true
+		}
+	}
+	return false
 }

@@ -71,6 +71,9 @@ func (w *world) end() error {
 	if err != nil {
 		return err
 	}
+	if err := w.calm("the configuration is the wanted one", w.configured); err != nil {
+		return err
+	}
 	voters := w.voters()
 	for _, n := range voters {
 		if err := w.statuses(n, append(w.client.asked, id)); err != nil {
@@ -118,6 +121,32 @@ func (w *world) voters() []*node {
 		}
 	}
 	return list
+}
+
+// configured says whether those vote who should and can: of the nodes that run,
+// the wanted ones, if there are any.
+func (w *world) configured() bool {
+	l := w.leader()
+	if l == nil {
+		return false
+	}
+	c, wanted := l.Peers().Configuration, l.wanted()
+	possible := false
+	for _, n := range w.alive() {
+		possible = possible || wanted[n.name]
+	}
+	for _, n := range w.alive() {
+		if votes := slices.Contains(c.GetVoters(), n.name); possible && votes != wanted[n.name] && w.canBeHelped(n) {
+			return false
+		}
+	}
+	return len(c.GetVotersOutgoing()) == 0
+}
+
+// canBeHelped says whether some voter's log begins early enough for a node to
+// get what it lacks.
+func (w *world) canBeHelped(n *node) bool {
+	return slices.ContainsFunc(w.voters(), func(v *node) bool { return v.begun <= n.Ordered() })
 }
 
 func (w *world) allHave(seqno synod.SeqNo) bool {

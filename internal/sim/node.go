@@ -90,7 +90,7 @@ func (w *world) make(name uint64, source *node) error {
 			tx.Put(members, key(name), []byte(trusted))
 			return machine.Prepare(tx, [32]byte{}), nil
 		}
-	case w.rng.IntN(2) == 0:
+	case w.bySnapshot():
 		if s, err := w.copyState(n, source); err != nil {
 			return err
 		} else if s != nil {
@@ -119,6 +119,14 @@ func (w *world) make(name uint64, source *node) error {
 	w.nodes = append(w.nodes, n)
 	w.cfg.Trace("node %d begins after %s", name, start.After)
 	return nil
+}
+
+// bySnapshot says whether the next node begins with a snapshot.
+func (w *world) bySnapshot() bool {
+	if w.snapshot != nil {
+		return *w.snapshot
+	}
+	return w.rng.IntN(2) == 0
 }
 
 func (n *node) openLog(disk *faultfs.Disk) (*ledger.Log, error) {

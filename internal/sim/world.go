@@ -55,6 +55,8 @@ type world struct {
 	client client
 	seen   seen
 	result Result
+
+	snapshot *bool // how nodes begin, if a script says so
 }
 
 // flyingMax bounds the messages on their way; more are lost.
@@ -68,13 +70,7 @@ func Run(cfg Config) (result Result, err error) {
 		cfg.Trace = func(string, ...any) {}
 	}
 	defer seedRandomness(cfg.Seed)()
-	w := &world{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ead)), now: time.Unix(1_700_000_000, 0),
-		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{}, seen: newSeen(),
-	}
-	if cfg.Signed {
-		w.keys = realKeys()
-	}
+	w := newWorld(cfg)
 	// A broken invariant inside the node's code is a finding too.
 	defer func() {
 		if p := recover(); p != nil {
@@ -83,6 +79,17 @@ func Run(cfg Config) (result Result, err error) {
 	}()
 	err = w.run()
 	return w.result, err
+}
+
+func newWorld(cfg Config) *world {
+	w := &world{
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ead)), now: time.Unix(1_700_000_000, 0),
+		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{}, seen: newSeen(),
+	}
+	if cfg.Signed {
+		w.keys = realKeys()
+	}
+	return w
 }
 
 func (w *world) run() error {
