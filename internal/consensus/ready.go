@@ -79,7 +79,7 @@ func (r *Replica) roleChanged() {
 	// ordered must see that it no longer leads.
 	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
 	if s.RaftState != raft.StateLeader && r.leading {
-		r.leading = false
+		r.leading, r.signing = false, false
 		r.cfg.Machine.Uninstall(r.applied)
 		r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming follower", attrView(view))
 	}

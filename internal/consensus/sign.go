@@ -20,6 +20,7 @@ type signState struct {
 	credit       time.Duration // signing time that may be spent now
 	refilled     time.Time
 	notBefore    time.Time // after a failure
+	busy         bool      // the worker has a job, maybe of a view that is over
 }
 
 // never is how long the loop waits for a signature that is not due.
@@ -37,9 +38,10 @@ func (r *Replica) noteOrdered() {
 // sign starts a signature if one is due, and otherwise says how long until
 // the next look. One is due when the bounds on count or delay are reached,
 // when somebody waits for commit, or after a quiet moment; the last two only
-// within the share of a core that signing may take.
+// within the share of a core that signing may take. There is one job at a time:
+// however often a slow signer is overtaken by new views, nobody waits for it.
 func (r *Replica) sign(now time.Time) time.Duration {
-	if !r.leading || r.signing || r.failed != nil || r.last == r.signer.lastSigned {
+	if !r.leading || r.signer.busy || r.failed != nil || r.last == r.signer.lastSigned {
 		return never
 	}
 	if wait := r.signer.notBefore.Sub(now); wait > 0 {
@@ -105,7 +107,7 @@ func (r *Replica) startSign() {
 	if err != nil {
 		panic("consensus: serialise tree for " + id.String() + ": " + err.Error())
 	}
-	r.signing, r.signingAt = true, id
+	r.signing, r.signer.busy = true, true
 	r.interest.Store(false)
 	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
 }
@@ -121,12 +123,13 @@ func (r *Replica) runSigner() {
 
 // finishSign orders the signature at the seqno reserved for it.
 func (r *Replica) finishSign(res signResult) {
-	if !r.signing || res.job.id != r.signingAt {
+	r.signer.busy = false
+	if !r.signing {
 		return // of a view that this replica no longer leads
 	}
 	r.signing = false
 	r.signer.spent(res.cost, r.cfg.Now())
-	if !r.leading || r.view != res.job.id.View || r.failed != nil {
+	if r.failed != nil {
 		return
 	}
 	before := r.last

@@ -102,9 +102,9 @@ func (w *world) answers() error {
 // more.
 func (w *world) look(op *operation) (done bool, err error) {
 	if !op.write {
-		seqno, done, err := op.read.Result()
+		seqno, done, refused := op.read.Result()
 		switch {
-		case err != nil, !op.node.up:
+		case refused != nil, !op.node.up:
 			op.read = nil
 			return true, nil
 		case !done || op.node.paused:

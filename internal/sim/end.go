@@ -52,6 +52,7 @@ func (w *world) end() error {
 	clear(w.cut)
 	for _, n := range w.alive() {
 		w.resume(n)
+		n.hanging = false
 	}
 	// A write that is taken may yet be lost with its leader: then another is.
 	var id synod.TxID

@@ -12,7 +12,7 @@ import (
 func (w *world) fault() error {
 	nodes := w.alive()
 	n := nodes[w.rng.IntN(len(nodes))]
-	switch w.rng.IntN(14) {
+	switch w.rng.IntN(18) {
 	case 0, 1:
 		w.cutOff(n)
 	case 2, 3, 4:
@@ -48,6 +48,12 @@ func (w *world) fault() error {
 		for _, o := range nodes {
 			w.resume(o)
 		}
+	case 13: // a signer hangs
+		w.hang(n)
+	case 14:
+		for _, o := range nodes {
+			o.hanging = false
+		}
 	case 12: // a clock jumps
 		w.cfg.Trace("the clock of %d jumps", n.name)
 		for range w.rng.IntN(2 * int(electionTimeout/tick)) {
@@ -61,6 +67,15 @@ func (w *world) fault() error {
 		}
 	}
 	return nil
+}
+
+// hang lets the signer of the node that leads hang, or that of any.
+func (w *world) hang(n *node) {
+	if l := w.leader(); l != nil && w.rng.IntN(2) == 0 {
+		n = l
+	}
+	w.cfg.Trace("the signer of %d hangs", n.name)
+	n.hanging = true
 }
 
 // cutOff cuts what a node sends to others, or what it gets too.

@@ -43,6 +43,7 @@ type node struct {
 	up      bool
 	paused  bool          // by its host: it runs, and gets nothing done
 	backlog []*pb.Message // that came meanwhile
+	hanging bool          // its signer, which finishes nothing
 
 	checked synod.SeqNo     // committed entries that were compared
 	shown   synod.TxID      // in its store when it was checked last

@@ -1,13 +1,12 @@
 package sim
 
 import (
+	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"sync"
 	"time"
-
-	"crypto/ecdsa"
 
 	"synod"
 	"synod/internal/consensus"

@@ -102,7 +102,7 @@ func (w *world) store(n *node, appends int) error {
 
 func (w *world) sign() {
 	for _, n := range w.awake() {
-		if n.Signing() {
+		if n.Signing() && !n.hanging {
 			n.Sign(time.Millisecond)
 		}
 	}
