@@ -138,6 +138,8 @@ func TestParseFaults(t *testing.T) {
 		"interface no address": {replace(`{"bind_address": "127.0.0.1:8000"}`, `{}`), "$.network.rpc_interfaces.main.bind_address is required"},
 		"endorsement":          {iface(`"endorsement": {}`), "$.network.rpc_interfaces.main.endorsement.authority is required"},
 		"caps":                 {iface(`"max_open_sessions_soft": 5, "max_open_sessions_hard": 4`), "$.network.rpc_interfaces.main.max_open_sessions_hard is 4, want at least max_open_sessions_soft (5)"},
+		"http on udp":          {iface(`"protocol": "udp"`), `$.network.rpc_interfaces.main.app_protocol is "HTTP1" on udp: QUIC is what udp carries, and only udp`},
+		"quic on tcp":          {iface(`"app_protocol": "QUIC"`), `$.network.rpc_interfaces.main.app_protocol is "QUIC" on tcp: QUIC is what udp carries, and only udp`},
 		"expression":           {iface(`"accepted_endpoints": ["("]`), "$.network.rpc_interfaces.main.accepted_endpoints[0] is not a regular expression: error parsing regexp: missing closing ): `\\A(?:()\\z`"},
 		"static redirection":   {iface(`"redirections": {"to_primary": {"kind": "StaticAddress"}}`), "$.network.rpc_interfaces.main.redirections.to_primary.target is required"},
 		"redirection target":   {iface(`"redirections": {"to_primary": {"kind": "NodeByRole", "target": {"role": "primary", "interface": "x"}}}`), "$.network.rpc_interfaces.main.redirections.to_primary.target.interface is not a known key"},

@@ -10,6 +10,7 @@ import (
 const (
 	AppHTTP1 = "HTTP1"
 	AppHTTP2 = "HTTP2"
+	AppQUIC  = "QUIC" // on UDP, and an echo service, as in CCF
 )
 
 // Authority says who endorses the certificate that an interface shows.

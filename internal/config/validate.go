@@ -100,6 +100,9 @@ func (k *checker) checkInterface(path string, i Interface) {
 	if i.Protocol != "tcp" && i.Protocol != "udp" {
 		k.fault(path+".protocol", "is %q, want tcp or udp", i.Protocol)
 	}
+	if (i.Protocol == "udp") != (i.AppProtocol == AppQUIC) {
+		k.fault(path+".app_protocol", "is %q on %s: %s is what udp carries, and only udp", i.AppProtocol, i.Protocol, AppQUIC)
+	}
 	if i.SessionsHard < i.SessionsSoft {
 		k.fault(path+".max_open_sessions_hard", "is %d, want at least max_open_sessions_soft (%d)", i.SessionsHard, i.SessionsSoft)
 	}

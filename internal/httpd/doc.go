@@ -1,6 +1,7 @@
 // Package httpd is the wire side of a client interface: it binds, caps and
 // closes sessions, does TLS, and frames HTTP/1.1 and HTTP/2, so that a Handler
-// sees one complete app.Request after the other.
+// sees one complete app.Request after the other. An interface on UDP echoes what
+// it gets, as CCF's does.
 //
 // What it is not: it routes nothing, authenticates nobody and retries nothing
 // (frontend does). It is no general web server: bodies are in memory, there is
@@ -28,5 +29,5 @@
 // swallow it.
 //
 // Reading order: httpd.go, listener.go, admit.go, tls.go, conn.go, http1.go,
-// head.go, field.go, chunk.go, request.go, response.go, http2.go.
+// head.go, field.go, chunk.go, request.go, response.go, http2.go, echo.go.
 package httpd

@@ -15,6 +15,9 @@ import (
 const (
 	HTTP1Protocol = "HTTP1"
 	HTTP2Protocol = "HTTP2"
+	// EchoProtocol is what CCF calls QUIC on UDP as long as it is only a
+	// placeholder: each datagram comes back as it is (CCF: src/quic/quic_session.h).
+	EchoProtocol = "QUIC"
 )
 
 // What applies when Interface leaves a limit at zero
@@ -35,7 +38,9 @@ const (
 type Interface struct {
 	Name        string
 	BindAddress string // host:port; port 0 takes a free one
-	AppProtocol string // HTTP1Protocol (also if empty) or HTTP2Protocol
+	// AppProtocol is HTTP1Protocol (also if empty) or HTTP2Protocol, both on TCP,
+	// or EchoProtocol on UDP, to which nothing below applies but Log.
+	AppProtocol string
 	// MaxBody bounds a body; MaxHeader each name and each value of a header;
 	// MaxHeaders the header lines of a request. A whole head may take 1 MiB, or
 	// twice MaxHeader if that is more.

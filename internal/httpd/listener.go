@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,8 +36,9 @@ const (
 type Listener struct {
 	cfg      Interface
 	log      *slog.Logger
-	tcp      *net.TCPListener
-	tls      *tls.Config // nil if Unsecured
+	tcp      *net.TCPListener // nil if udp is not
+	udp      *net.UDPConn     // an echo service instead of sessions
+	tls      *tls.Config      // nil if Unsecured
 	h2       *http2.Server
 	h2Base   *http.Server
 	started  time.Time
@@ -56,6 +58,9 @@ type Listener struct {
 // connect earlier wait in the kernel's queue.
 func Listen(cfg Interface) (*Listener, error) {
 	cfg = cfg.withDefaults()
+	if cfg.AppProtocol == EchoProtocol {
+		return listenEcho(cfg)
+	}
 	if cfg.AppProtocol != HTTP1Protocol && cfg.AppProtocol != HTTP2Protocol {
 		return nil, fmt.Errorf("interface %s: unknown application protocol %q", cfg.Name, cfg.AppProtocol)
 	}
@@ -83,11 +88,20 @@ func Listen(cfg Interface) (*Listener, error) {
 }
 
 // Addr is the address bound, with the port that was chosen.
-func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }
+func (l *Listener) Addr() net.Addr {
+	if l.udp != nil {
+		return l.udp.LocalAddr()
+	}
+	return l.tcp.Addr()
+}
 
 // Close releases the address of a Listener, also of one that never served.
 func (l *Listener) Close() error {
-	if err := l.tcp.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+	var socket io.Closer = l.tcp
+	if l.udp != nil {
+		socket = l.udp
+	}
+	if err := socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("close interface %s: %w", l.cfg.Name, err)
 	}
 	return nil
@@ -109,8 +123,13 @@ func (l *Listener) Metrics() Metrics {
 // Serve accepts sessions and serves them until ctx ends, or Close is called. It
 // then closes sessions that wait for a request, ends the context of requests
 // still being served after graceMax, and closes what is left after drainMax.
-// It returns nil unless requests go on even then. It is called once.
+// It returns nil unless requests go on even then. It is called once. An
+// interface of EchoProtocol never calls h.
 func (l *Listener) Serve(ctx context.Context, h Handler) error {
+	if l.udp != nil {
+		l.echo(ctx)
+		return nil
+	}
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stopClosing := context.AfterFunc(ctx, func() { l.tcp.Close() })

@@ -596,7 +596,7 @@ func TestDrainBounded(t *testing.T) {
 
 func TestListenRefuses(t *testing.T) {
 	for _, cfg := range []Interface{
-		{BindAddress: "127.0.0.1:0", Unsecured: true, AppProtocol: "QUIC"},
+		{BindAddress: "127.0.0.1:0", Unsecured: true, AppProtocol: "HTTP3"},
 		{BindAddress: "127.0.0.1:0"},
 		{BindAddress: "nowhere", Unsecured: true},
 	} {
