@@ -42,11 +42,16 @@ func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, err
 // WaitCommitted returns nil once the transaction is committed, ErrInvalid if
 // it never will be, or the context's error.
 func (c *Client) WaitCommitted(ctx context.Context, id synod.TxID) error {
+	var last synod.TxStatus
 	for pause := pollMin; ; pause = min(2*pause, pollMax) {
 		status, err := c.Status(ctx, id)
+		if err != nil && ctx.Err() != nil && last != "" {
+			return fmt.Errorf("wait for transaction %s, which is %s: %w", id, last, ctx.Err())
+		}
 		if err != nil {
 			return err
 		}
+		last = status
 		switch status {
 		case synod.TxCommitted:
 			return nil

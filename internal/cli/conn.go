@@ -29,6 +29,12 @@ func newConn(env *Env, c *cobra.Command) *conn {
 	return n
 }
 
+// endless makes a command wait for ever unless --timeout says otherwise.
+func (n *conn) endless(c *cobra.Command) {
+	flag := c.Flags().Lookup("timeout")
+	flag.Usage, flag.DefValue, n.timeout = "end after so long; 0 for never", "0s", 0
+}
+
 func orDefault(s, fallback string) string {
 	if s == "" {
 		return fallback
@@ -49,8 +55,16 @@ func (n *conn) dial(ctx context.Context, opts ...client.Option) (context.Context
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.timeout)
+	ctx, cancel := bounded(ctx, n.timeout)
 	return ctx, c, func() { cancel(); c.Close() }, nil
+}
+
+// bounded ends after limit, 0 for never.
+func bounded(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 // identityHelp explains --as.

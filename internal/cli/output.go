@@ -78,3 +78,13 @@ func (p *printer) json(v any) error {
 	}
 	return nil
 }
+
+// jsonLine prints one of several results, each on a line of its own.
+func (p *printer) jsonLine(v any) error {
+	enc := json.NewEncoder(p.out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}

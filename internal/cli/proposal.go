@@ -14,7 +14,7 @@ import (
 func newProposal(env *Env) *cobra.Command {
 	return newGroup("proposal", "Propose, look and vote",
 		newProposalCreate(env), newProposalList(env), newProposalShow(env),
-		newProposalDiff(env), newProposalVote(env), newProposalWithdraw(env), newProposalSubmit(env))
+		newProposalDiff(env), newProposalVote(env), newProposalWithdraw(env), newProposalWatch(env), newProposalSubmit(env))
 }
 
 func newProposalCreate(env *Env) *cobra.Command {

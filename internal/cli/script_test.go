@@ -83,6 +83,7 @@ func scriptParams(dir string) testscript.Params {
 			"receipt":  cmdReceipt,
 			"served":   cmdServed,
 			"entity":   cmdEntity,
+			"await":    cmdAwait,
 		},
 	}
 }
@@ -244,4 +245,22 @@ func cmdEntity(ts *testscript.TestScript, _ bool, args []string) {
 	id, _, err := client.MemberOf([]byte(ts.ReadFile(args[1])))
 	ts.Check(err)
 	ts.Setenv(args[0], string(id))
+}
+
+// await FILE TEXT waits until a file has the text, at most a minute.
+func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s has no %q: %s %v", args[0], args[1], text, err)
+		}
+	}
 }

@@ -28,6 +28,7 @@ type call struct {
 	space   *Space // of an endpoint's call; nil for governance's
 
 	deadline  time.Time
+	watchdog  *time.Timer // kills the instance some time after the deadline
 	timedOut  bool
 	recording bool // effects end the evaluation; see program.go
 	written   int  // bytes of keys and values that the script has set
@@ -53,6 +54,9 @@ const (
 	// watchdogGrace is how long after the time limit the watchdog waits for
 	// the engine to notice by itself.
 	watchdogGrace = time.Second
+	// compileTime bounds the parsing of modules, which runs nothing of theirs:
+	// it takes what their size takes, on a machine as busy as it is.
+	compileTime = time.Minute
 )
 
 // loadLimits hold while modules are loaded and evaluated, which CCF does not
@@ -78,9 +82,9 @@ func (v *vm) limited(c *call, used int64, f func() error) error {
 	c.deadline = now.Add(c.limits.Execution)
 	v.g.SetMemoryLimit(int32(min(c.limits.HeapBytes+heapReserve, heapMax)))
 	v.g.SetMaxStackSize(int32(max(1, min(c.limits.StackBytes*stackNumerator/stackDenominator, stackMax))))
-	stop := v.watch(c.limits.Execution + watchdogGrace)
+	c.watchdog = time.AfterFunc(c.limits.Execution+watchdogGrace, v.g.Kill)
 	err := f()
-	if !stop() {
+	if !c.watchdog.Stop() {
 		v.broken = true
 		return &Exception{Reason: reasonInterrupted, Timeout: true}
 	}
@@ -94,11 +98,17 @@ func (v *vm) unlimit() {
 	v.g.SetMaxStackSize(stackMax)
 }
 
-// watch arms the watchdog and returns what disarms it; that says whether it
-// had not fired.
-func (v *vm) watch(d time.Duration) func() bool {
-	t := time.AfterFunc(d, v.g.Kill)
-	return t.Stop
+// untimed runs f, work of the node's own on behalf of a script, and gives the
+// script the time back that it took.
+func (c *call) untimed(e *Engine, f func() error) error {
+	if !c.watchdog.Stop() {
+		return f() // too late already
+	}
+	began := e.now()
+	err := f()
+	c.deadline = c.deadline.Add(e.now().Sub(began))
+	c.watchdog.Reset(c.deadline.Sub(e.now()) + watchdogGrace)
+	return err
 }
 
 // result turns the outcome of a call into a value: exceptions become

@@ -45,7 +45,7 @@ var applyOps = []hostOp{
 		if !a.wantNone() {
 			return valExc, false
 		}
-		if err := v.eng.refreshBytecode(c); err != nil {
+		if err := c.untimed(v.eng, func() error { return v.eng.refreshBytecode(c) }); err != nil {
 			return v.throw(internalError, "Failed to refresh bytecode: %s", err)
 		}
 		return valUndef, true
@@ -294,6 +294,7 @@ func (e *Engine) refresh(c *call, in SpaceTables) error {
 		return true
 	})
 	sub := &call{ctx: c.ctx, limits: c.limits, access: c.access}
+	sub.limits.Execution = compileTime
 	// Imports are not followed here: each module is compiled by itself.
 	v.call, v.modules = sub, &loader{find: func([]byte) ([]byte, bool) { return []byte{}, true }}
 	err = v.protect(func() error {

@@ -152,14 +152,20 @@ func (e *Engine) buildProgram(ctx context.Context, kind realmKind, preamble, ent
 	c := &call{ctx: ctx, recording: true, limits: loadLimits()}
 	l := &loader{find: find}
 	err = v.protect(func() error {
-		return v.limited(c, 0, func() error {
-			v.call, v.modules = c, l
-			if err = v.runPreamble(preamble); err != nil {
-				return err
-			}
-			if p.module, err = v.compile(canonical(entry)); err != nil || !evaluate {
-				return err
-			}
+		v.call, v.modules = c, l
+		if err := v.limited(c, 0, func() error { return v.runPreamble(preamble) }); err != nil {
+			return err
+		}
+		c.limits.Execution = compileTime
+		err := v.limited(c, 0, func() (err error) {
+			p.module, err = v.compile(canonical(entry))
+			return err
+		})
+		if err != nil || !evaluate {
+			return err
+		}
+		c.limits.Execution = loadLimits().Execution
+		return v.limited(c, 0, func() (err error) {
 			p.namespace, err = v.evaluate(p.module, entry)
 			return err
 		})
