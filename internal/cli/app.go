@@ -15,7 +15,7 @@ import (
 
 func newApp(env *Env) *cobra.Command {
 	return newGroup("app", "Build and deploy a JavaScript or TypeScript application",
-		newAppInit(env), newAppBuild(env), newAppDeploy(env), newAppDiff(env), newAppTest(env), newAppTrace(env))
+		newAppInit(env), newAppBuild(env), newAppDeploy(env), newAppDiff(env), newAppRollback(env), newAppTest(env), newAppTrace(env))
 }
 
 func newAppBuild(env *Env) *cobra.Command {
@@ -88,28 +88,41 @@ func newAppDeploy(env *Env) *cobra.Command {
 		Short: "Build an application, propose it and vote for it",
 		Long: `Builds the application in a folder, or takes a bundle.json, proposes set_js_app
 as the first member named, votes for it as every member named until the
-proposal is decided, and waits for its commit.`,
+proposal is decided, and waits for its commit.
+
+With a key that lives elsewhere: --cert and --digest-out write a request to be
+signed; see synod proposal submit.`,
 		Example: "  synod app deploy examples/logging-ts --as keys/member0 --as keys/member1",
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
 	as := c.Flags().StringArray("as", nil, identityHelp+"; repeat for more votes")
+	off := newOffline(c)
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		text, err := bundleFrom(env.Stderr, a[0])
 		if err != nil {
 			return err
 		}
-		body, err := client.ProposalBody(setApp(text))
-		if err != nil {
-			return err
-		}
-		prop, err := n.decideAs(cmd, *as, body)
-		if err != nil {
-			return err
-		}
-		return p.line(proposalJSON{prop, prop.TxID.String()}, "deployed by proposal %s (transaction %s, %d bytes)", prop.ID, prop.TxID, len(text))
+		return n.deploy(cmd, p, off, *as, text, "deployed")
 	}
 	return c
+}
+
+// deploy proposes a bundle and has the members vote for it, or writes the
+// proposal for a key that is elsewhere.
+func (n *conn) deploy(cmd *cobra.Command, p *printer, off *offline, as []string, bundleJSON []byte, done string) error {
+	body, err := client.ProposalBody(setApp(bundleJSON))
+	if err != nil {
+		return err
+	}
+	if off.wanted() {
+		return off.write(cmd, p, "members/proposals:create", client.Message{Kind: client.KindProposal, Payload: body})
+	}
+	prop, err := n.decideAs(cmd, as, body)
+	if err != nil {
+		return err
+	}
+	return p.line(proposalJSON{prop, prop.TxID.String()}, "%s by proposal %s (transaction %s, %d bytes)", done, prop.ID, prop.TxID, len(bundleJSON))
 }
 
 // setApp is the action that deploys a bundle.

@@ -38,17 +38,22 @@ func (m manifestJSON) byMethod() map[string]map[string]string {
 	out := map[string]map[string]string{}
 	for path, methods := range m.Endpoints {
 		for method, properties := range methods {
-			shown := map[string]string{}
-			for name, value := range properties {
-				shown[name] = canonicalText(value)
-			}
-			if module := shown["js_module"]; strings.HasPrefix(module, `"/`) {
-				shown["js_module"] = `"` + module[2:]
-			}
-			out[strings.ToUpper(method)+" "+path] = shown
+			out[strings.ToUpper(method)+" "+path] = shownProperties(properties)
 		}
 	}
 	return out
+}
+
+// shownProperties are an endpoint's as JSON texts.
+func shownProperties(properties map[string]json.RawMessage) map[string]string {
+	shown := map[string]string{}
+	for name, value := range properties {
+		shown[name] = canonicalText(value)
+	}
+	if module := shown["js_module"]; strings.HasPrefix(module, `"/`) {
+		shown["js_module"] = `"` + module[2:]
+	}
+	return shown
 }
 
 // canonicalText is JSON with sorted names and without spaces.

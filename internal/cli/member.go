@@ -78,13 +78,28 @@ func newMemberActivate(env *Env) *cobra.Command {
 		Short: "Acknowledge the service's state, becoming an active member",
 		Long: `Has the service record its newest state for the member and acknowledges it.
 A member who was accepted becomes active: may propose and vote, and holds a
-recovery share if it has an encryption key.`,
+recovery share if it has an encryption key.
+
+With a key that lives elsewhere these are two requests, each signed there and
+sent with synod proposal submit: --cert and --digest-out write the first, whose
+answer is a state digest; with --state-digest they write the second, which
+acknowledges it.`,
 		Example: "  synod member activate --as keys/member0 --service-cert service_cert.pem",
 		Args:    args(cobra.NoArgs),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
 	as := c.Flags().StringArray("as", nil, identityHelp+"; may be repeated")
+	digest := c.Flags().String("state-digest", "", "with --digest-out: the digest to acknowledge, 64 hex digits")
+	off := newOffline(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case off.wanted() && *digest == "":
+			return off.write(cmd, p, "members/state-digests/{member}:update", client.Message{Kind: client.KindStateDigest})
+		case off.wanted():
+			return off.writeAck(cmd, p, *digest)
+		case *digest != "":
+			return usagef(cmd, "--state-digest needs --digest-out")
+		}
 		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
 			return err

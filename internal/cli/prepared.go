@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/elliptic"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -61,6 +62,17 @@ func (o *offline) writeBallot(cmd *cobra.Command, p *printer, proposalID, ballot
 	}
 	return o.write(cmd, p, "members/proposals/"+proposalID+"/ballots/{member}:submit",
 		client.Message{Kind: client.KindBallot, ProposalID: proposalID, Payload: payload})
+}
+
+func (o *offline) writeAck(cmd *cobra.Command, p *printer, stateDigest string) error {
+	if b, err := hex.DecodeString(stateDigest); err != nil || len(b) != sha256.Size {
+		return usagef(cmd, "--state-digest %q: want 64 hex digits", stateDigest)
+	}
+	payload, err := json.Marshal(map[string]string{"stateDigest": stateDigest})
+	if err != nil {
+		return fmt.Errorf("encode acknowledgement: %w", err)
+	}
+	return o.write(cmd, p, "members/state-digests/{member}:ack", client.Message{Kind: client.KindAck, Payload: payload})
 }
 
 // write prepares a message; {member} in the path stands for the signer.
@@ -146,12 +158,27 @@ as openssl and HSMs make it, or r followed by s.`,
 				return err
 			}
 		}
-		var prop client.Proposal
-		if err := json.Unmarshal(resp.Body, &prop); err != nil || prop.ID == "" {
-			return p.line(map[string]string{"transactionId": resp.TxID.String()}, "accepted (transaction %s)", resp.TxID)
-		}
+		return printSubmitted(p, resp)
+	}
+	return c
+}
+
+// printSubmitted prints what the service answered: a proposal, a state digest,
+// or nothing.
+func printSubmitted(p *printer, resp *client.Response) error {
+	var prop client.Proposal
+	if json.Unmarshal(resp.Body, &prop) == nil && prop.ID != "" {
 		prop.TxID = resp.TxID
 		return printProposal(p, &prop)
 	}
-	return c
+	var state struct {
+		MemberID      string `json:"memberId"`
+		StateDigest   string `json:"stateDigest"`
+		TransactionID string `json:"transactionId"`
+	}
+	if json.Unmarshal(resp.Body, &state) == nil && state.StateDigest != "" {
+		state.TransactionID = resp.TxID.String()
+		return p.line(state, "state digest %s (transaction %s)", state.StateDigest, resp.TxID)
+	}
+	return p.line(map[string]string{"transactionId": resp.TxID.String()}, "accepted (transaction %s)", resp.TxID)
 }
