@@ -56,7 +56,7 @@ func runDifferential(t testing.TB, e *Engine, source string) outcome {
 	tx := newFakeTx()
 	tx.Put("public:ccf.gov.t", []byte("k1"), []byte("v1"))
 	tx.Put("public:ccf.gov.t", []byte("k2"), []byte("v2"))
-	run := &call{tx: tx, access: GovReadOnly, effects: &Effects{}, limits: DefaultLimits()}
+	run := &call{tx: tx, access: GovReadOnly, effects: &Effects{}, limits: patient()}
 	v.call = run
 	var out json.RawMessage
 	err = v.protect(func() error {

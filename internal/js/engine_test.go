@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 // backends are what every test of behaviour runs on.
@@ -17,6 +18,14 @@ func newTestEngine(t testing.TB, b Backend) *Engine {
 	}
 	t.Cleanup(e.Close)
 	return e
+}
+
+// patient are the default limits, for tests of the others: a busy machine takes
+// longer to fill the memory than scripts may run.
+func patient() Limits {
+	l := DefaultLimits()
+	l.Execution = 5 * time.Minute
+	return l
 }
 
 func TestCallGov(t *testing.T) {
@@ -42,7 +51,7 @@ func TestCallGov(t *testing.T) {
 				{name: "import", source: "import 'x.js'; export function f() {}", reason: "Failed to resolve dependencies for module 'm.js': ReferenceError: could not load module '/x.js'"},
 			} {
 				t.Run(tc.name, func(t *testing.T) {
-					out, err := e.CallGov(t.Context(), GovCall{Module: "m.js", Source: tc.source, Function: "f", Args: []any{map[string]int{"x": 1}, 2}})
+					out, err := e.CallGov(t.Context(), GovCall{Module: "m.js", Source: tc.source, Function: "f", Args: []any{map[string]int{"x": 1}, 2}, Limits: patient()})
 					var x *Exception
 					if errors.As(err, &x) {
 						if tc.reason == "" || !strings.HasPrefix(x.Reason, tc.reason) || !strings.HasPrefix(x.Trace, tc.trace) {
