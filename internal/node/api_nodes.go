@@ -94,9 +94,13 @@ func (n *Node) apiNodePrimary(c *app.Context) error {
 }
 
 // apiDeleteNode removes the record of a node whose retirement is complete, as
-// the committed state says.
+// the committed state says. It reads the newest state, too: what is deleted twice
+// makes a ledger that CCF's tools refuse.
 func (n *Node) apiDeleteNode(c *app.Context) error {
 	id := c.Path("node_id")
+	if !c.Tx().Has(tables.Nodes, []byte(id)) {
+		return errNodeNotFound()
+	}
 	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
 	if err != nil {
 		return err
