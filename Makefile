@@ -3,9 +3,13 @@ export CGO_ENABLED ?= 0
 GO            ?= go
 GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME      ?= 30s
+CHAOS_TIME    ?= 5m
+CHAOS_NODES   ?= 3
+CHAOS_SEED    ?= 0
+CHAOS_FLAGS   ?= -election 2s -strict
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
 
-.PHONY: help build run test unit race lint fmt fuzz bench e2e ccf-suites generate setup tidy clean
+.PHONY: help build run test unit race lint fmt fuzz bench e2e chaos ccf-suites generate setup tidy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -39,6 +43,10 @@ bench: build ## figures beside their goals
 
 e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
 	$(GO) test -tags e2e -count=1 ./e2e/... ./internal/snapshot ./internal/sim
+
+chaos: build setup ## CHAOS_NODES processes under faults for CHAOS_TIME; CHAOS_SEED to repeat
+	$(GO) test -tags e2e -count=1 -timeout 0 -v -run TestChaos ./e2e/chaos -args \
+	  -time $(CHAOS_TIME) -nodes $(CHAOS_NODES) -seed $(CHAOS_SEED) $(CHAOS_FLAGS)
 
 ccf-suites: build ## CCF's own suites on our binaries; needs CCF_TREE=<a checkout of CCF>
 	e2e/ccf/run

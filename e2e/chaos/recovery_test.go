@@ -1,0 +1,249 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"synod"
+)
+
+// outage is how a service took the loss of its primary.
+type outage struct {
+	elected   time.Duration // from the loss until another node says that it leads
+	commit    time.Duration // from then until that node's commit is of its view
+	recovered time.Duration // from the loss until a write sent after it was known to be committed
+}
+
+// electionWait is how long after the service is back one waits to see who leads.
+const electionWait = 5 * time.Second
+
+// probeKey is the key of the writes of this test's own.
+const probeKey = "probe"
+
+var probes atomic.Int64
+
+// probe has a node commit a write.
+func (s *service) probe(ctx context.Context, n *node, within time.Duration) error {
+	c, err := s.dial(ctx, n, within)
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	_, err = c.probe(within)
+	return err
+}
+
+// probe has a write committed.
+func (c *session) probe(within time.Duration) (ended bool, err error) {
+	o := &operation{Kind: kindCommitted, Key: probeKey, Value: fmt.Sprintf("p%d", probes.Add(1))}
+	ended = c.do(o, within, func() time.Duration { return 0 })
+	if !o.ok() || o.Status != string(synod.TxCommitted) {
+		return ended, fmt.Errorf("write: %s%s %d %s", o.Error, o.Wire, o.Code, o.Status)
+	}
+	return ended, nil
+}
+
+// probing is the writes that look for the moment at which a node commits again.
+// One that waits for who is gone must not hold up those that come after it.
+type probing struct {
+	service *service
+	node    *node
+	idle    chan *session
+}
+
+const (
+	probeEvery = 50 * time.Millisecond
+	probesMax  = 40 // that wait at a time, for probeWait
+	probeWait  = 2 * time.Second
+)
+
+// run probes until ctx ends, and calls back at each write that was committed.
+func (p *probing) run(ctx context.Context, committed func()) {
+	p.idle = make(chan *session, probesMax)
+	var all sync.WaitGroup
+	slots := make(chan struct{}, probesMax)
+	for ctx.Err() == nil {
+		select {
+		case slots <- struct{}{}:
+			all.Go(func() {
+				defer func() { <-slots }()
+				if p.once(ctx) == nil {
+					committed()
+				}
+			})
+		default:
+		}
+		pause(ctx, probeEvery)
+	}
+	all.Wait()
+	close(p.idle)
+	for c := range p.idle {
+		_ = c.conn.Close()
+	}
+}
+
+func (p *probing) once(ctx context.Context) error {
+	var c *session
+	select {
+	case c = <-p.idle:
+	default:
+		var err error
+		if c, err = p.service.dial(ctx, p.node, probeWait); err != nil {
+			return err
+		}
+	}
+	defer context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })()
+	ended, err := c.probe(probeWait)
+	if ended {
+		return errors.Join(err, c.conn.Close())
+	}
+	p.idle <- c
+	return err
+}
+
+// measure watches the others take over after the primary of a view was lost, at
+// the time given. It waits for patience at most.
+func (s *service) measure(ctx context.Context, others []*node, view uint64, lost time.Time) (*outage, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var mu sync.Mutex
+	var result outage
+	var watchers sync.WaitGroup
+	recovered, recovery := context.WithCancel(ctx)
+	defer recovery()
+	for _, n := range others {
+		p := probing{service: s, node: n}
+		watchers.Go(func() {
+			p.run(recovered, func() {
+				mu.Lock()
+				if result.recovered == 0 {
+					result.recovered = time.Since(lost)
+				}
+				mu.Unlock()
+				recovery()
+			})
+		})
+	}
+	elected, election := context.WithCancel(ctx)
+	defer election()
+	for _, n := range others {
+		watchers.Go(func() {
+			at, commit, ok := s.watch(elected, n, view)
+			if !ok {
+				return
+			}
+			mu.Lock()
+			result.elected, result.commit = at.Sub(lost), commit
+			mu.Unlock()
+			election()
+		})
+	}
+	// A primary that was only held up may go on leading.
+	defer context.AfterFunc(recovered, func() { time.AfterFunc(electionWait, election) })()
+	watchers.Wait()
+	if result.recovered == 0 {
+		return nil, fmt.Errorf("no write was committed within %v after the primary of view %d was lost", time.Since(lost), view)
+	}
+	return &result, nil
+}
+
+// watch asks a node until it leads a view after view, and then until its commit
+// is of that view; commit is how long that took.
+func (s *service) watch(ctx context.Context, n *node, view uint64) (elected time.Time, commit time.Duration, ok bool) {
+	for ctx.Err() == nil {
+		c, err := s.dial(ctx, n, time.Second)
+		if err != nil {
+			pause(ctx, 5*time.Millisecond)
+			continue
+		}
+		for ctx.Err() == nil {
+			if elected.IsZero() {
+				var answer consensusAnswer
+				if c.json("/node/consensus", &answer) != nil {
+					break
+				}
+				if answer.Details.State != "Leader" || answer.Details.View <= view {
+					pause(ctx, 4*time.Millisecond)
+					continue
+				}
+				elected = time.Now()
+			}
+			var answer struct {
+				ID string `json:"transaction_id"`
+			}
+			if c.json("/node/commit", &answer) != nil {
+				break
+			}
+			if id, err := synod.ParseTxID(answer.ID); err == nil && uint64(id.View) > view {
+				_ = c.conn.Close()
+				return elected, time.Since(elected), true
+			}
+		}
+		_ = c.conn.Close()
+	}
+	return elected, 0, false
+}
+
+// json asks for a document.
+func (c *session) json(path string, out any) error {
+	req, err := http.NewRequest(http.MethodGet, "https://"+c.conn.RemoteAddr().String()+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, body, err := c.ask(req, time.Second)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	return json.Unmarshal(body, out)
+}
+
+// figures are what was measured, by what it is.
+type figures struct {
+	names []string
+	times map[string][]time.Duration
+}
+
+func (f *figures) add(name string, d time.Duration) {
+	if f.times == nil {
+		f.times = map[string][]time.Duration{}
+	}
+	if _, ok := f.times[name]; !ok {
+		f.names = append(f.names, name)
+	}
+	f.times[name] = append(f.times[name], d)
+}
+
+func (f *figures) lost(how string, o *outage) {
+	if o.elected > 0 {
+		f.add(how+": another leads", o.elected)
+		f.add(how+": its commit moves, after that", o.commit)
+	}
+	f.add(how+": a write is committed", o.recovered)
+}
+
+func (f *figures) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-52s %6s %10s %10s %10s\n", "", "count", "p50", "p99", "max")
+	for _, name := range f.names {
+		list := slices.Clone(f.times[name])
+		slices.Sort(list)
+		at := func(q float64) time.Duration {
+			return list[min(int(q*float64(len(list))), len(list)-1)].Round(100 * time.Microsecond)
+		}
+		fmt.Fprintf(&b, "%-52s %6d %10v %10v %10v\n", name, len(list), at(0.5), at(0.99), at(1))
+	}
+	return b.String()
+}
