@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// pollGap is between two polls: they are a load themselves.
+const pollGap = 100 * time.Microsecond
+
 // Commit measures answered → globally committed: writes arrive one at a time,
 // spread evenly over interval, and each is polled for until it is committed.
 type Commit struct {
@@ -47,6 +50,7 @@ func (m Commit) Run(ctx context.Context, t Target) (CommitResult, error) {
 		answered := time.Now()
 		poll := Get("/app/tx?transaction_id=" + a.txID)
 		for {
+			time.Sleep(pollGap)
 			p, err := polls.roundTrip(poll, 200)
 			if err != nil {
 				return CommitResult{}, err

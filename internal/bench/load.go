@@ -18,14 +18,19 @@ import (
 type Target struct {
 	Address string // host:port
 	TLS     *tls.Config
-	PID     int // of the serving process, for its processor time; 0 if unknown
+	PID     int // of the serving process
 }
 
 // Load is one closed-loop run: each connection sends its next request when it
 // has the answer to the last.
 type Load struct {
+	Targets     []Target // the connections are spread over them in turn
+	Watch       []int    // processes whose processor time is measured
 	Connections int
 	Duration    time.Duration
+	// Each is how many different requests each connection sends, instead of
+	// repeating some for a duration.
+	Each int
 	// Request makes request i of connection c, as bytes on the wire. Requests
 	// are made before the clock starts and then repeated.
 	Request func(c, i int) []byte
@@ -33,38 +38,44 @@ type Load struct {
 	Distinct int
 	// Status is the HTTP status that every answer must have; 200 if 0.
 	Status int
+	// Committed makes an answer count only if it says that the transaction is
+	// committed.
+	Committed bool
 }
 
 // Result is what a load measured.
 type Result struct {
-	Requests     int
-	Elapsed      time.Duration
-	P50, P99     time.Duration
-	CPU          time.Duration // of the serving process, for each request; 0 if unknown
-	ResidentByte int64         // of the serving process at the end; 0 if unknown
+	Requests int
+	Elapsed  time.Duration
+	P50, P99 time.Duration
+	CPU      []time.Duration // of each watched process, for each request
+	Resident []int64         // bytes of memory of each watched process at the end
 }
 
 // PerSecond is the throughput.
 func (r Result) PerSecond() float64 { return float64(r.Requests) / r.Elapsed.Seconds() }
 
 // Run makes the connections, warms them up with one request each, and loads
-// the target. An answer with another status than expected ends it.
-func (l Load) Run(ctx context.Context, t Target) (Result, error) {
+// the targets. An answer that does not count ends it.
+func (l Load) Run(ctx context.Context) (Result, error) {
+	if l.Each > 0 {
+		l.Duration = time.Hour
+	}
 	if l.Distinct == 0 {
-		l.Distinct = 100
+		l.Distinct = max(l.Each, 100)
 	}
 	if l.Status == 0 {
 		l.Status = 200
 	}
 	conns := make([]*conn, l.Connections)
 	for i := range conns {
-		c, err := dial(ctx, t)
+		c, err := dial(ctx, l.Targets[i%len(l.Targets)])
 		if err != nil {
 			return Result{}, err
 		}
 		defer c.Close()
 		conns[i] = c
-		if _, err := c.roundTrip(l.Request(i, 0), l.Status); err != nil {
+		if err := l.once(c, l.Request(i, 0)); err != nil {
 			return Result{}, err
 		}
 	}
@@ -75,7 +86,7 @@ func (l Load) Run(ctx context.Context, t Target) (Result, error) {
 		}
 	}
 
-	before := processorTime(t.PID)
+	before := processorTimes(l.Watch)
 	start := time.Now()
 	end := start.Add(l.Duration)
 	latencies := make([][]time.Duration, l.Connections)
@@ -83,12 +94,12 @@ func (l Load) Run(ctx context.Context, t Target) (Result, error) {
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		wg.Go(func() {
-			for n := 0; ; n++ {
+			for n := 0; ctx.Err() == nil && (l.Each == 0 || n < l.Each); n++ {
 				sent := time.Now()
 				if sent.After(end) {
 					return
 				}
-				if _, err := c.roundTrip(requests[i][n%l.Distinct], l.Status); err != nil {
+				if err := l.once(c, requests[i][n%l.Distinct]); err != nil {
 					errs[i] = err
 					return
 				}
@@ -97,19 +108,31 @@ func (l Load) Run(ctx context.Context, t Target) (Result, error) {
 		})
 	}
 	wg.Wait()
-	elapsed := time.Since(start)
-	spent := processorTime(t.PID) - before
-	if err := errors.Join(errs...); err != nil {
+	res := Result{Elapsed: time.Since(start), CPU: processorTimes(l.Watch)}
+	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return Result{}, err
 	}
 	all := slices.Concat(latencies...)
 	slices.Sort(all)
-	res := Result{Requests: len(all), Elapsed: elapsed, ResidentByte: residentBytes(t.PID)}
-	if len(all) > 0 {
-		res.P50, res.P99 = quantile(all, 0.50), quantile(all, 0.99)
-		res.CPU = spent / time.Duration(len(all))
+	res.Requests = len(all)
+	if len(all) == 0 {
+		return res, errors.New("no request was answered in time")
+	}
+	res.P50, res.P99 = quantile(all, 0.50), quantile(all, 0.99)
+	for i, pid := range l.Watch {
+		res.CPU[i] = (res.CPU[i] - before[i]) / time.Duration(len(all))
+		res.Resident = append(res.Resident, residentBytes(pid))
 	}
 	return res, nil
+}
+
+// once sends a request and makes sure that the answer counts.
+func (l Load) once(c *conn, request []byte) error {
+	a, err := c.roundTrip(request, l.Status)
+	if err == nil && l.Committed && a.outcome != "Committed" {
+		err = fmt.Errorf("transaction %s is answered as %q, not committed", a.txID, a.outcome)
+	}
+	return err
 }
 
 func quantile(sorted []time.Duration, q float64) time.Duration {
@@ -139,21 +162,26 @@ func (c *conn) Close() error { return c.net.Close() }
 type answer struct {
 	status int
 	txID   string
-	body   []byte // valid until the next round trip
+	// outcome is what became of the transaction, if the request waited for it.
+	outcome string
+	body    []byte // valid until the next round trip
 }
 
+// roundTrip sends a request, whose answer must have a status.
 func (c *conn) roundTrip(request []byte, want int) (answer, error) {
+	a, err := c.exchange(request)
+	if err == nil && a.status != want {
+		err = fmt.Errorf("status %d where %d was expected: %s", a.status, want, a.body)
+	}
+	return a, err
+}
+
+// exchange sends a request and reads the answer.
+func (c *conn) exchange(request []byte) (answer, error) {
 	if _, err := c.net.Write(request); err != nil {
 		return answer{}, err
 	}
-	a, err := c.read()
-	if err != nil {
-		return a, err
-	}
-	if a.status != want {
-		return a, fmt.Errorf("status %d where %d was expected: %s", a.status, want, a.body)
-	}
-	return a, nil
+	return c.read()
 }
 
 func (c *conn) read() (answer, error) {
@@ -186,6 +214,8 @@ func (c *conn) read() (answer, error) {
 			}
 		case bytes.EqualFold(name, []byte("x-ms-ccf-transaction-id")):
 			a.txID = string(bytes.TrimSpace(value))
+		case bytes.EqualFold(name, []byte("x-synod-status")):
+			a.outcome = string(bytes.TrimSpace(value))
 		}
 	}
 	if cap(c.body) < length {
@@ -199,6 +229,11 @@ func (c *conn) read() (answer, error) {
 // Post is a POST of JSON as bytes on the wire.
 func Post(path, body string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", path, len(body), body)
+}
+
+// PostCommitted is a Post whose answer waits until the transaction is committed.
+func PostCommitted(path, body string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nhost: bench\r\nx-synod-wait: committed\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s", path, len(body), body)
 }
 
 // Get is a GET as bytes on the wire.

@@ -44,3 +44,12 @@ func residentBytes(pid int) int64 {
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
 	return pages * int64(os.Getpagesize())
 }
+
+// processorTimes are those of several processes.
+func processorTimes(pids []int) []time.Duration {
+	times := make([]time.Duration, len(pids))
+	for i, pid := range pids {
+		times[i] = processorTime(pid)
+	}
+	return times
+}

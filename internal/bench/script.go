@@ -3,10 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,38 +21,28 @@ const proposals = 100
 // measureLarge deploys an application that imports a library of largeSize and
 // loads it, with fresh interpreters and with reuse; then it measures
 // governance on the same node. The baseline has no goals for these.
-func (s *Suite) measureLarge(ctx context.Context) (err error) {
-	dir, err := os.MkdirTemp(s.Scratch, "bench")
-	if err != nil {
-		return err
-	}
-	binary, err := filepath.Abs(filepath.Join(s.Bin, "synod-node"))
-	if err != nil {
-		return err
-	}
-	service, err := StartService(ctx, binary, dir, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, service.Stop()) }()
-	fmt.Fprintf(s.Out, "\nJS bundle of %d kB:\n", largeSize>>10)
-	for _, c := range []struct{ name, reuse string }{{"fresh", ""}, {"reuse", "k"}} {
-		start := time.Now()
-		if err := service.pass(ctx, client.Action{Name: "set_js_app", Args: map[string]any{"bundle": scriptBundle(c.reuse, largeLibrary())}}); err != nil {
-			return err
+func (s *Suite) measureLarge(ctx context.Context) error {
+	return s.with(ctx, Plan{Binary: "synod-node", Nodes: 1}, func(service *Service) error {
+		s.printf("\nJS bundle of %d kB:\n", largeSize>>10)
+		node := service.Nodes[0]
+		for _, c := range []struct{ name, reuse string }{{"fresh", ""}, {"reuse", "k"}} {
+			start := time.Now()
+			if err := service.pass(ctx, client.Action{Name: "set_js_app", Args: map[string]any{"bundle": scriptBundle(c.reuse, largeLibrary())}}); err != nil {
+				return err
+			}
+			if _, err := (Load{Targets: []Target{node.Target}, Connections: 1, Each: 1, Request: post}).Run(ctx); err != nil {
+				return err
+			}
+			deployed := time.Since(start)
+			res, err := Load{Targets: []Target{node.Target}, Watch: service.PIDs(), Connections: 16, Duration: s.Duration, Request: post}.Run(ctx)
+			if err != nil {
+				return err
+			}
+			s.printf("  %s: proposal → voted → served: %s; write, 16 connections: %.0f/s, %.0f CPU µs/request, RSS %.0f MB\n",
+				c.name, deployed.Round(time.Millisecond), res.PerSecond(), micros(res.CPU[0]), mb(res.Resident[0]))
 		}
-		if _, err := (Load{Connections: 1, Request: post}).Run(ctx, service.Target); err != nil {
-			return err
-		}
-		deployed := time.Since(start)
-		res, err := Load{Connections: 16, Duration: s.Duration, Request: post}.Run(ctx, service.Target)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(s.Out, "  %s: proposal → voted → served: %s; write, 16 connections: %.0f/s, %.0f CPU µs/request, RSS %.0f MB\n",
-			c.name, deployed.Round(time.Millisecond), res.PerSecond(), float64(res.CPU)/1e3, mb(res.ResidentByte))
-	}
-	return s.measureProposals(ctx, service)
+		return s.measureProposals(ctx, service)
+	})
 }
 
 // measureProposals passes proposals one after another under the default
@@ -65,7 +52,7 @@ func (s *Suite) measureProposals(ctx context.Context, service *Service) error {
 		"max_heap_bytes": 100 << 20, "max_stack_bytes": 1 << 20, "max_execution_time_ms": 5000,
 	}}
 	took := make([]time.Duration, proposals)
-	before, start := processorTime(service.PID), time.Now()
+	before, start := processorTime(service.Nodes[0].PID), time.Now()
 	for i := range took {
 		sent := time.Now()
 		if err := service.pass(ctx, options); err != nil {
@@ -73,9 +60,9 @@ func (s *Suite) measureProposals(ctx context.Context, service *Service) error {
 		}
 		took[i] = time.Since(sent)
 	}
-	elapsed, spent := time.Since(start), processorTime(service.PID)-before
+	elapsed, spent := time.Since(start), processorTime(service.Nodes[0].PID)-before
 	slices.Sort(took)
-	fmt.Fprintf(s.Out, "governance, three members, default constitution: %.0f proposals/s created and voted, p50 %s, %.1f CPU ms each\n",
+	s.printf("governance, three members, default constitution: %.0f proposals/s created and voted, p50 %s, %.1f CPU ms each\n",
 		proposals/elapsed.Seconds(), quantile(took, 0.5).Round(10*time.Microsecond), spent.Seconds()*1e3/proposals)
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,22 +15,36 @@ import (
 )
 
 func newBench(env *Env) *cobra.Command {
+	names, about := bench.Sections()
+	long := `Starts services of one and three nodes from the binaries that make build leaves,
+loads them over mutual TLS, and prints throughput, latency, processor time for
+each request and commit latency beside the goals. Nothing is judged: clients and
+nodes share the machine, so compare processor time, not requests per second.
+If etcd-bench, which tools/bench makes, is among the binaries, an etcd server
+runs beside. Sections for --only:
+`
+	for i, name := range names {
+		long += fmt.Sprintf("\n  %-9s %s", name, about[i])
+	}
 	c := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure a node on this machine",
-		Long: `Starts services of one node from the binaries that make build leaves, loads them
-over mutual TLS, and prints throughput, latency, processor time for each request
-and commit latency beside the goals. Nothing is judged: client and node share
-the machine, so compare processor time, not requests per second.`,
-		Example: "  synod bench --duration 3s",
+		Use:     "bench",
+		Short:   "Measure services on this machine",
+		Long:    long,
+		Example: "  synod bench --duration 3s\n  synod bench --only three,durable",
 		Args:    args(cobra.NoArgs),
 	}
 	f := c.Flags()
 	bin := f.String("bin", "", "directory of the binaries logging and synod-node (default: where this binary is)")
 	duration := f.Duration("duration", 3*time.Second, "how long each load runs, 100ms to 10m")
+	only := f.StringSlice("only", nil, "sections to run, separated by commas (default: all)")
 	c.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *duration < 100*time.Millisecond || *duration > 10*time.Minute {
 			return usagef(cmd, "--duration %s: want 100ms to 10m", *duration)
+		}
+		for _, name := range *only {
+			if !slices.Contains(names, name) {
+				return usagef(cmd, "--only %s: want one or more of %s", name, strings.Join(names, ", "))
+			}
 		}
 		if *bin == "" {
 			executable, err := os.Executable()
@@ -42,7 +58,7 @@ the machine, so compare processor time, not requests per second.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-		s := &bench.Suite{Out: env.Stdout, Bin: *bin, Duration: *duration, Scratch: scratch}
+		s := &bench.Suite{Out: env.Stdout, Bin: *bin, Duration: *duration, Scratch: scratch, Only: *only}
 		return s.Run(cmd.Context())
 	}
 	return c
