@@ -116,12 +116,18 @@ func prepare(t testing.TB, change func(cfg map[string]any)) string {
 	return dir
 }
 
-// start runs a node in dir with nearly no environment, as CCF's
+// start runs bin/synod-node in dir with nearly no environment, as CCF's
 // infrastructure does.
 func start(t testing.TB, dir string) *node {
 	t.Helper()
+	return startApp(t, dir, "synod-node")
+}
+
+// startApp is start for another of bin's node binaries.
+func startApp(t testing.TB, dir, binary string) *node {
+	t.Helper()
 	n := &node{dir: dir, exited: make(chan struct{})}
-	n.cmd = exec.Command(repo(t, "bin", "synod-node"), "--config", "config.json", "--log-level", "info")
+	n.cmd = exec.Command(repo(t, "bin", binary), "--config", "config.json", "--log-level", "info")
 	n.cmd.Dir, n.cmd.Env = dir, []string{}
 	for _, name := range []string{"out", "err"} {
 		f, err := os.Create(filepath.Join(dir, name))

@@ -116,7 +116,7 @@ def functions(spec):
 
 
 def main():
-    group = os.environ["ONENODE_GROUP"]
+    group = os.environ["CCF_GROUP"]
     package, bundle, spec = GROUPS[group]
 
     def add(parser):
@@ -159,7 +159,7 @@ def main():
                 traceback.print_exc()
                 results[name] = f"FAIL {type(e).__name__}: {str(e)[:200]!r}"
     for name, result in results.items():
-        print(f"ONENODE {group} {name}: {result}")
+        print(f"FUNCTION {group} {name}: {result}")
     sys.exit(any(r != "ok" for r in results.values()))
 
 

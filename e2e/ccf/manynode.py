@@ -1,0 +1,164 @@
+"""Functions of CCF's suites on services of several nodes, each judged by itself.
+
+For sub-runs that cannot pass as a whole on Synod, by design or because a later
+function needs what comes later. Where a function contradicts a deliberate
+difference, its good part counts: "until" quotes the line of the function at
+which it has to fail, so that all before it has passed. No code of CCF is in
+here. Run it through e2e/ccf/run, rows m1 and up.
+"""
+
+import copy
+import importlib
+import linecache
+import os
+import sys
+import traceback
+
+import infra.e2e_args
+import infra.interfaces
+import infra.logging_app
+import infra.network
+import infra.partitions
+
+LOGGING = "samples/apps/logging/logging"
+
+# A step is "module:function", keyword arguments, and the text in the line at
+# which it has to fail, or None.
+GROUPS = {
+    "governance": {  # row 24 without its disaster recovery
+        "nodes": 2,
+        "secondary": True,
+        "args": {"initial_user_count": 3, "authenticate_session": "COSE"},
+        "steps": [
+            ("governance:" + name, {}, None)
+            for name in """test_create_endpoint test_consensus_status test_member_data test_user test_jinja_templates
+            test_no_quote test_node_data test_ack_state_digest_update test_each_node_cert_renewal
+            test_binding_proposal_to_service_identity test_all_nodes_cert_renewal test_service_cert_renewal
+            test_service_cert_renewal_extended""".split()
+        ],
+    },
+    "reconfiguration": {  # row 58 without its historical queries
+        "nodes": 3,
+        "steps": [
+            ("reconfiguration:test_version", {}, None),
+            ("reconfiguration:test_issue_fake_join", {}, None),
+            ("reconfiguration:test_ignore_first_sigterm", {}, None),
+            ("reconfiguration:test_add_as_many_pending_nodes", {}, None),
+            ("reconfiguration:test_add_node_invalid_service_cert", {}, None),
+            ("reconfiguration:test_add_node", {"from_snapshot": False}, None),
+            ("reconfiguration:test_add_node_with_read_only_ledger", {}, None),
+            ("reconfiguration:test_join_straddling_primary_replacement", {}, None),
+            ("reconfiguration:test_node_replacement", {}, None),
+            ("reconfiguration:test_add_node_from_backup", {}, None),
+            ("reconfiguration:test_add_node_endorsements_endpoints", {}, None),
+            ("reconfiguration:test_add_node_on_other_curve", {}, None),
+            ("reconfiguration:test_retire_backup", {}, None),
+            ("reconfiguration:test_add_node", {}, None),
+            ("reconfiguration:test_retire_primary", {}, None),
+            ("reconfiguration:test_node_filter", {}, None),
+            ("reconfiguration:test_retiring_nodes_emit_at_most_one_signature", {}, None),
+            ("reconfiguration:test_node_certificates_validity_period", {}, None),
+            ("reconfiguration:test_add_node_invalid_validity_period", {}, None),
+            ("reconfiguration:test_ledger_invariants", {}, None),
+        ],
+    },
+    "old_snapshot": {  # the second network of row 58
+        "run": "reconfiguration:run_join_old_snapshot",
+    },
+    "batched": {  # row 41 without run_to_destruction
+        "nodes": 3,
+        "package": "js_generic",
+        "run": "e2e_batched:run",
+    },
+    "partitions": {  # row 67
+        "nodes": 3,
+        "partitioner": True,
+        "args": {"snapshot_tx_interval": 20},
+        "steps": [
+            ("partitions_test:test_invalid_partitions", {}, None),
+            ("partitions_test:test_partition_majority", {}, "wait_for_primary_unanimity(min_view=initial_view)"),
+            ("partitions_test:test_expired_certs", {}, None),
+            ("partitions_test:test_isolate_and_reconnect_primary", {"iteration": 0}, "primary.wait_for_leadership_state("),
+            ("partitions_test:test_forwarding_timeout", {}, "backup.wait_for_leadership_state("),
+            ("partitions_test:test_session_consistency", {}, "wait_for_new_view(backup, r0.view, 4)"),
+            ("partitions_test:test_ledger_invariants", {}, None),
+        ],
+    },
+}
+
+
+def load(name):
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def failing_line(error, function):
+    """The line of the function through which the error came."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_code.co_name == function:
+            return linecache.getline(frame.f_code.co_filename, line).strip()
+    return ""
+
+
+def judge(name, keywords, until, network, args):
+    try:
+        load(name)(network, args, **keywords)
+    except BaseException as error:  # each is judged by itself
+        line = failing_line(error, name.partition(":")[2])
+        if until and until in line:
+            return "ok", f"up to: {line}"
+        traceback.print_exc()
+        return "FAIL", f"{type(error).__name__}: {str(error)[:200]!r} at: {line}"
+    return ("FAIL", f"passed: {until}") if until else ("ok", "")
+
+
+def run_steps(group, args):
+    txs = infra.logging_app.LoggingTxs("user0")
+    partitioned = group.get("partitioner", False)
+    with infra.network.network(
+        args.nodes, args.binary_dir, args.debug_nodes, pdb=args.pdb, txs=txs, init_partitioner=partitioned
+    ) as network:
+        network.start_and_open(args)
+        network.consortium.set_authenticate_session(args.authenticate_session)
+        for name, keywords, until in group["steps"]:
+            yield name, *judge(name, keywords, until, network, args)
+            if until:  # the rules of a function that did not come to its end
+                network.partitioner.cleanup()
+                network.partitioner = infra.partitions.Partitioner(network)
+                network.wait_for_primary_unanimity()
+                if len(network.get_joined_nodes()) > group["nodes"]:
+                    network.resize(group["nodes"], args)
+
+
+def main():
+    name = os.environ["CCF_GROUP"]
+    group = GROUPS[name]
+
+    def add(parser):
+        parser.add_argument("--jinja-templates-path", default=None)
+
+    args = copy.deepcopy(infra.e2e_args.cli_args(add))
+    args.package = group.get("package", LOGGING)
+    args.nodes = infra.e2e_args.nodes(args, group.get("nodes", 1))
+    for key, value in group.get("args", {}).items():
+        setattr(args, key, value)
+    if group.get("secondary"):
+        for host in args.nodes:
+            host.rpc_interfaces.update(infra.interfaces.make_secondary_interface())
+    if "run" in group:
+        load(group["run"])(args)
+        print(f"FUNCTION {name} {group['run']}: ok")
+        return
+    failed = False
+    lines = []
+    try:
+        for step, verdict, detail in run_steps(group, args):
+            failed |= verdict != "ok"
+            lines.append(f"FUNCTION {name} {step.partition(':')[2]}: {verdict} {detail}".rstrip())
+    finally:
+        print("\n".join(lines))
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
