@@ -275,6 +275,7 @@ func TestWaitCommitted(t *testing.T) {
 	}{
 		"committed after a while": {[]string{"Unknown", "Pending", "Pending", "Committed"}, nil},
 		"invalid":                 {[]string{"Pending", "Invalid"}, ErrInvalid},
+		"over a change of view":   {[]string{"Pending", "", "", "Committed"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var i atomic.Int32
@@ -287,7 +288,14 @@ func TestWaitCommitted(t *testing.T) {
 				if r.URL.RequestURI() != "/node/tx?transaction_id=2.9" {
 					t.Errorf("asked for %s", r.URL.RequestURI())
 				}
-				json.NewEncoder(w).Encode(map[string]string{"status": tt.answers[i.Add(1)-1]})
+				status := tt.answers[i.Add(1)-1]
+				if status == "" {
+					w.Header().Set("connection", "close")
+					w.WriteHeader(500)
+					io.WriteString(w, `{"error":{"code":"SessionConsistencyLost","message":"Started in view 2, now in view 3."}}`)
+					return
+				}
+				json.NewEncoder(w).Encode(map[string]string{"status": status})
 			})
 			err := svc.dial(srv.URL).WaitCommitted(t.Context(), synod.TxID{View: 2, SeqNo: 9})
 			if !errors.Is(err, tt.want) || int(i.Load()) != len(tt.answers) {

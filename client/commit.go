@@ -18,16 +18,16 @@ const (
 // ErrInvalid says that a transaction was not and will never be committed.
 var ErrInvalid = errors.New("transaction is invalid: it will never be committed")
 
-// Status asks what the service knows of a transaction.
+// Status asks what the service knows of a transaction. The answer holds over
+// changes of the primary, so those that end sessions do not end the question.
 func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, error) {
 	var out struct {
 		Status synod.TxStatus `json:"status"`
 	}
-	_, err := c.Get(ctx, "/app/tx?transaction_id="+id.String(), &out)
-	var refused *synod.Error
-	if errors.As(err, &refused) && refused.Code == synod.CodeFrontendNotOpen {
+	_, err := c.getAnew(ctx, "/app/tx?transaction_id="+id.String(), &out)
+	if refused, ok := errors.AsType[*synod.Error](err); ok && refused.Code == synod.CodeFrontendNotOpen {
 		// The service is not open yet; governance commits all the same.
-		_, err = c.Get(ctx, "/node/tx?transaction_id="+id.String(), &out)
+		_, err = c.getAnew(ctx, "/node/tx?transaction_id="+id.String(), &out)
 	}
 	if err != nil {
 		return "", fmt.Errorf("status of transaction %s: %w", id, err)
@@ -37,6 +37,20 @@ func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, err
 		return out.Status, nil
 	}
 	return "", fmt.Errorf("status of transaction %s: the service said %q", id, out.Status)
+}
+
+// getAnew is Get for what does not depend on the session: it asks again, a
+// bounded number of times, on another connection when the node closes this one
+// because the primary changed.
+func (c *Client) getAnew(ctx context.Context, path string, out any) (resp *Response, err error) {
+	for range c.retriesMax + 1 {
+		resp, err = c.Get(ctx, path, out)
+		refused, ok := errors.AsType[*synod.Error](err)
+		if !ok || refused.Code != synod.CodeSessionConsistencyLost {
+			break
+		}
+	}
+	return resp, err
 }
 
 // WaitCommitted returns nil once the transaction is committed, ErrInvalid if

@@ -22,13 +22,14 @@ import infra.partitions
 
 LOGGING = "samples/apps/logging/logging"
 
-# A step is "module:function", keyword arguments, and the text in the line at
-# which it has to fail, or None.
+# "steps" are called on one network, one after the other: "module:function",
+# keyword arguments, and the text in the line at which it has to fail, or None.
+# "run" are functions that start networks of their own.
 GROUPS = {
     "governance": {  # row 24 without its disaster recovery
         "nodes": 2,
         "secondary": True,
-        "args": {"initial_user_count": 3, "authenticate_session": "COSE"},
+        "args": {"initial_user_count": 3},
         "steps": [
             ("governance:" + name, {}, None)
             for name in """test_create_endpoint test_consensus_status test_member_data test_user test_jinja_templates
@@ -63,12 +64,23 @@ GROUPS = {
         ],
     },
     "old_snapshot": {  # the second network of row 58
-        "run": "reconfiguration:run_join_old_snapshot",
+        "run": ["reconfiguration:run_join_old_snapshot"],
     },
     "batched": {  # row 41 without run_to_destruction
         "nodes": 3,
         "package": "js_generic",
-        "run": "e2e_batched:run",
+        "args": {"max_msg_size_bytes": str(16 << 20)},
+        "run": ["e2e_batched:run"],
+    },
+    "operations": {  # row 66 without run_ledger_chunk_bytes_check
+        "args": {"initial_user_count": 1, "ledger_chunk_bytes": "1B"},
+        "run": [
+            "e2e_operations:run_" + name
+            for name in """max_uncommitted_tx_count file_operations tls_san_checks config_timeout_check
+            configuration_file_checks pid_file_check preopen_readiness_check sighup_check service_subject_name_check
+            cose_signatures_config_check late_mounted_ledger_check empty_ledger_dir_check
+            read_ledger_on_testdata""".split()
+        ],
     },
     "partitions": {  # row 67
         "nodes": 3,
@@ -100,9 +112,9 @@ def failing_line(error, function):
     return ""
 
 
-def judge(name, keywords, until, network, args):
+def judge(name, until, *args, **keywords):
     try:
-        load(name)(network, args, **keywords)
+        load(name)(*args, **keywords)
     except BaseException as error:  # each is judged by itself
         line = failing_line(error, name.partition(":")[2])
         if until and until in line:
@@ -119,9 +131,8 @@ def run_steps(group, args):
         args.nodes, args.binary_dir, args.debug_nodes, pdb=args.pdb, txs=txs, init_partitioner=partitioned
     ) as network:
         network.start_and_open(args)
-        network.consortium.set_authenticate_session(args.authenticate_session)
         for name, keywords, until in group["steps"]:
-            yield name, *judge(name, keywords, until, network, args)
+            yield name, *judge(name, until, network, args, **keywords)
             if until:  # the rules of a function that did not come to its end
                 network.partitioner.cleanup()
                 network.partitioner = infra.partitions.Partitioner(network)
@@ -130,12 +141,18 @@ def run_steps(group, args):
                     network.resize(group["nodes"], args)
 
 
+def run_networks(group, args):
+    for name in group["run"]:
+        yield name, *judge(name, None, copy.deepcopy(args))
+
+
 def main():
     name = os.environ["CCF_GROUP"]
     group = GROUPS[name]
 
     def add(parser):
-        parser.add_argument("--jinja-templates-path", default=None)
+        for option in ("jinja-templates-path", "schema-dir", "ledger-tutorial", "config-samples-dir", "historical-testdata"):
+            parser.add_argument("--" + option, default=None)
 
     args = copy.deepcopy(infra.e2e_args.cli_args(add))
     args.package = group.get("package", LOGGING)
@@ -145,14 +162,10 @@ def main():
     if group.get("secondary"):
         for host in args.nodes:
             host.rpc_interfaces.update(infra.interfaces.make_secondary_interface())
-    if "run" in group:
-        load(group["run"])(args)
-        print(f"FUNCTION {name} {group['run']}: ok")
-        return
     failed = False
     lines = []
     try:
-        for step, verdict, detail in run_steps(group, args):
+        for step, verdict, detail in (run_networks if "run" in group else run_steps)(group, args):
             failed |= verdict != "ok"
             lines.append(f"FUNCTION {name} {step.partition(':')[2]}: {verdict} {detail}".rstrip())
     finally:
