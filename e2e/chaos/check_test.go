@@ -109,6 +109,11 @@ func (r *run) check(root string) {
 	) {
 		r.t.Error(err)
 	}
+	for _, o := range r.workload.history {
+		if o.ok() && (o.Status == string(synod.TxCommitted) && o.write() || o.Kind == kindLinearizable) {
+			r.figures.add("clients, all the time: "+string(o.Kind), o.Answer-o.Call)
+		}
+	}
 	r.note("%d entries were committed, up to %s; %d operations: %v; checked in %v", len(truth.entries), r.final,
 		len(r.workload.history), counts, time.Since(began).Round(time.Millisecond))
 	r.verify(root, truth)
