@@ -9,8 +9,10 @@ import (
 	"flag"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -52,7 +54,8 @@ func TestChaos(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	ctx, cancel := context.WithCancel(t.Context())
+	// Whoever interrupts the test wants the nodes to end, too.
+	ctx, cancel := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	s, err := newService(ctx, filepath.Join(root, "bin", "synod-node"), dir, *flagNodes, *flagElection)
 	if s != nil {

@@ -5,7 +5,6 @@ package chaos
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -92,23 +91,33 @@ func (p *probing) run(ctx context.Context, committed func()) {
 	}
 }
 
+// once probes on a connection that is kept, or on a new one: those of before the
+// loss of the primary end, each with its first answer after it.
 func (p *probing) once(ctx context.Context) error {
-	var c *session
-	select {
-	case c = <-p.idle:
-	default:
-		var err error
-		if c, err = p.service.dial(ctx, p.node, probeWait); err != nil {
+	for {
+		var c *session
+		kept := true
+		select {
+		case c = <-p.idle:
+		default:
+			var err error
+			if c, err = p.service.dial(ctx, p.node, probeWait); err != nil {
+				return err
+			}
+			kept = false
+		}
+		stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })
+		ended, err := c.probe(probeWait)
+		stop()
+		if !ended {
+			p.idle <- c
+			return err
+		}
+		_ = c.conn.Close()
+		if !kept || ctx.Err() != nil {
 			return err
 		}
 	}
-	defer context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })()
-	ended, err := c.probe(probeWait)
-	if ended {
-		return errors.Join(err, c.conn.Close())
-	}
-	p.idle <- c
-	return err
 }
 
 // measure watches the others take over after the primary of a view was lost, at
