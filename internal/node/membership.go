@@ -112,8 +112,9 @@ func (n *Node) nudge() {
 // when something changed: a new leader takes over what the last had begun.
 const keepEvery = 500 * time.Millisecond
 
-// keepMembership completes retirements while this node leads: once consensus
-// counts no more on a node, and that is committed, all may know that it is gone.
+// keepMembership keeps this node, once it votes, connected to the others, and
+// completes retirements while it leads: once consensus counts no more on a node,
+// and that is committed, all may know that it is gone.
 func (n *Node) keepMembership(ctx context.Context) error {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
@@ -123,6 +124,11 @@ func (n *Node) keepMembership(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		case <-n.changed:
+		}
+		if n.voting.Load() {
+			for _, id := range n.roster.trusted() {
+				n.links.Connect(id)
+			}
 		}
 		if !n.replica.Role().Leading {
 			continue

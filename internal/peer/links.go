@@ -71,8 +71,8 @@ type Links struct {
 	greeting []net.Conn // accepted and not yet authenticated, oldest first
 }
 
-// New makes the links of a node. Nothing runs before the first Serve, Send or
-// Call; end with Close.
+// New makes the links of a node. Nothing runs before the first Serve, Send,
+// Connect or Call; end with Close.
 func New(config Config) *Links {
 	l := &Links{
 		config: config, dial: config.Dial,
@@ -100,6 +100,13 @@ func (l *Links) Send(to synod.NodeID, m []byte) bool {
 		return false
 	}
 	return k.send(m)
+}
+
+// Connect has a connection to a peer made and kept, if there is none, before
+// there is anything to send: an election is no time for handshakes. It does not
+// wait. A peer that is unknown is left alone.
+func (l *Links) Connect(to synod.NodeID) {
+	_, _ = l.link(to)
 }
 
 // Errors of Call: each error that it returns is one of these.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,11 +16,12 @@ import (
 	"synod/client"
 	"synod/examples/logging/logapp"
 	"synod/internal/config"
+	"synod/internal/logfmt"
 	"synod/internal/node"
 )
 
-// join starts a second node, in this process too, and waits until it votes.
-func (s *service) join() {
+// join starts another node, in this process too, and waits until count vote.
+func (s *service) join(log *slog.Logger, count int) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -45,7 +48,7 @@ func (s *service) join() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n, err := node.Start(node.Options{Config: cfg, App: logapp.New(), Logger: s.log, Version: "test"})
+	n, err := node.Start(node.Options{Config: cfg, App: logapp.New(), Logger: log, Version: "test"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -58,13 +61,79 @@ func (s *service) join() {
 			s.t.Error(err)
 		}
 	})
-	s.poll("two voters", func() error {
+	s.poll("a new voter", func() error {
 		var nodes map[string]any
-		if _, err := s.dial(nil).Get(s.t.Context(), "/node/config", &nodes); err != nil || len(nodes) != 2 {
+		if _, err := s.dial(nil).Get(s.t.Context(), "/node/config", &nodes); err != nil || len(nodes) != count {
 			return fmt.Errorf("%d voters, %w", len(nodes), err)
 		}
 		return nil
 	})
+}
+
+// others are the nodes of the service besides the first.
+func (s *service) others() []synod.NodeID {
+	s.t.Helper()
+	var self struct {
+		ID synod.NodeID `json:"node_id"`
+	}
+	var list struct {
+		Nodes []struct {
+			ID synod.NodeID `json:"node_id"`
+		} `json:"nodes"`
+	}
+	c := s.dial(nil)
+	_, err := c.Get(s.t.Context(), "/node/network/nodes/self", &self)
+	if err == nil {
+		_, err = c.Get(s.t.Context(), "/node/network/nodes", &list)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var others []synod.NodeID
+	for _, n := range list.Nodes {
+		if n.ID != self.ID {
+			others = append(others, n.ID)
+		}
+	}
+	return others
+}
+
+// said is what a node logs.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *said) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.text.String(), text)
+}
+
+// TestBackupsAreConnected has backups connect to each other before there is an
+// election.
+func TestBackupsAreConnected(t *testing.T) {
+	s := start(t, logapp.New())
+	var logs [2]said
+	for i := range logs {
+		s.join(slog.New(logfmt.New(&logs[i], logfmt.Options{Level: slog.LevelInfo})), 2+i)
+	}
+	for i := range logs {
+		s.poll("backups to be connected to two nodes", func() error {
+			for _, id := range s.others() {
+				if !logs[i].has("joined the network as node "+string(id)) && !logs[i].has("connected to a node node="+string(id)) {
+					return fmt.Errorf("backup %d has no connection to %s", i, id)
+				}
+			}
+			return nil
+		})
+	}
 }
 
 // TestDeleteNodeOnce deletes the entry of a retired node in many requests at a
@@ -75,29 +144,13 @@ func TestDeleteNodeOnce(t *testing.T) {
 	for i := range s.members {
 		s.poll("a member to be active", func() error { _, err := s.member(i).Activate(t.Context()); return err })
 	}
-	s.join()
-	var self struct {
-		ID synod.NodeID `json:"node_id"`
-	}
-	if _, err := s.dial(nil).Get(t.Context(), "/node/network/nodes/self", &self); err != nil {
-		t.Fatal(err)
-	}
-	var list struct {
-		Nodes []struct {
-			ID synod.NodeID `json:"node_id"`
-		} `json:"nodes"`
-	}
-	if _, err := s.dial(nil).Get(t.Context(), "/node/network/nodes", &list); err != nil {
-		t.Fatal(err)
-	}
-	var id synod.NodeID
-	for _, n := range list.Nodes {
-		if n.ID != self.ID {
-			id = n.ID
-		}
-	}
+	s.join(s.log, 2)
+	id := s.others()[0]
 	s.pass(client.Action{Name: "remove_node", Args: map[string]any{"node_id": id}})
 	s.poll("the retirement", func() error {
+		var list struct {
+			Nodes []any `json:"nodes"`
+		}
 		_, err := s.dial(nil).Get(t.Context(), "/node/network/removable_nodes", &list)
 		if err == nil && len(list.Nodes) != 1 {
 			err = errors.New("nothing is removable")
