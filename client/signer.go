@@ -116,6 +116,8 @@ const (
 	KindWithdrawal  Kind = "withdrawal"
 	KindAck         Kind = "ack"
 	KindStateDigest Kind = "state_digest"
+	// KindRecoveryShare sends a recovery share.
+	KindRecoveryShare Kind = "recovery_share"
 )
 
 // Message is a governance message before it is signed.

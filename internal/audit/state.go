@@ -34,6 +34,28 @@ func newState() state {
 	return state{nodeStatus: map[synod.NodeID]tables.NodeStatus{}, nodeKey: map[synod.NodeID]*ecdsa.PublicKey{}}
 }
 
+// load takes the state that the tables are in, at a transaction.
+func (s *state) load(id synod.TxID, tx tables.Reader) error {
+	for _, table := range []struct {
+		name string
+		take func(kv.MapWrites) error
+	}{
+		{tables.Nodes, s.nodes},
+		{tables.NodeEndorsedCertificates, s.certificates},
+		{tables.Service, func(m kv.MapWrites) error { return s.service(id, m) }},
+	} {
+		m := kv.MapWrites{Name: table.name}
+		tx.ForEach(table.name, func(key, value []byte) bool {
+			m.Writes = append(m.Writes, kv.Write{Key: key, Value: value})
+			return true
+		})
+		if err := table.take(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // nodes takes writes of node records.
 func (s *state) nodes(m kv.MapWrites) error {
 	for _, w := range m.Writes {

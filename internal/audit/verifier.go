@@ -37,9 +37,11 @@ func (e *Error) Hint() string {
 		e.Since, e.Since.SeqNo+1, e.TxID.SeqNo, e.Since)
 }
 
-// Verifier replays the entries of a ledger in order from seqno 1.
+// Verifier replays the entries of a ledger in order, from seqno 1 or after a
+// state that is believed.
 type Verifier struct {
 	tree    *merkle.Tree
+	hold    synod.SeqNo // leaves from here on stay in the tree; 0: those that RootAt needs
 	last    synod.TxID
 	signed  synod.TxID // last signature added
 	state   state
@@ -51,6 +53,27 @@ type Verifier struct {
 // NewVerifier starts before the first entry of a ledger.
 func NewVerifier() *Verifier {
 	return &Verifier{tree: merkle.New(), state: newState()}
+}
+
+// NewVerifierAfter starts after a signature transaction whose state is believed,
+// that of a verified snapshot: tree is over all up to it, and becomes the
+// verifier's.
+func NewVerifierAfter(id synod.TxID, tree *merkle.Tree, state tables.Reader) (*Verifier, error) {
+	v := &Verifier{tree: tree, last: id, signed: id, state: newState()}
+	if err := v.state.load(id, state); err != nil {
+		return nil, fmt.Errorf("the state at %s: %w", id, err)
+	}
+	return v, nil
+}
+
+// Hold keeps the leaves from a seqno on in the tree, for Back.
+func (v *Verifier) Hold(from synod.SeqNo) { v.hold = from }
+
+// Back ends the verifier and returns its tree as it was after an entry, which
+// must not be before what Hold keeps.
+func (v *Verifier) Back(to synod.SeqNo) (*merkle.Tree, error) {
+	err := v.tree.RetractTo(uint64(to))
+	return v.tree, err
 }
 
 // Last is the last entry added; LastSignature the last signature among them,
@@ -75,23 +98,29 @@ func (v *Verifier) RootAt(seqno synod.SeqNo) ([32]byte, bool) {
 // already. An error is an *Error without file; the verifier is of no use
 // after it.
 func (v *Verifier) Add(e *ledger.Entry) (*Check, error) {
-	check, err := v.add(e)
-	if err != nil {
-		return nil, &Error{TxID: e.TxID, Since: v.signed, Reason: err.Error()}
-	}
-	return check, nil
+	check, _, err := v.AddDecoded(e)
+	return check, err
 }
 
-func (v *Verifier) add(e *ledger.Entry) (*Check, error) {
+// AddDecoded is Add for those who also want what the entry writes to public maps.
+func (v *Verifier) AddDecoded(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
+	check, maps, err := v.add(e)
+	if err != nil {
+		return nil, nil, &Error{TxID: e.TxID, Since: v.signed, Reason: err.Error()}
+	}
+	return check, maps, nil
+}
+
+func (v *Verifier) add(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
 	if want := v.last.SeqNo + 1; e.TxID.SeqNo != want {
-		return nil, fmt.Errorf("the entry after %s should be number %d", v.last, want)
+		return nil, nil, fmt.Errorf("the entry after %s should be number %d", v.last, want)
 	}
 	if e.TxID.View < v.last.View {
-		return nil, fmt.Errorf("the view is lower than that of %s before it", v.last)
+		return nil, nil, fmt.Errorf("the view is lower than that of %s before it", v.last)
 	}
 	maps, err := kv.DecodeDomain(e.PublicMaps, true)
 	if err != nil {
-		return nil, fmt.Errorf("public domain: %w", err)
+		return nil, nil, fmt.Errorf("public domain: %w", err)
 	}
 	var sig signatureWrites
 	for _, m := range maps {
@@ -106,12 +135,12 @@ func (v *Verifier) add(e *ledger.Entry) (*Check, error) {
 			err = sig.take(m)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	check, err := v.signature(e, &sig, len(maps))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	v.tree.Append(e.Leaf())
 	v.last = e.TxID
@@ -123,9 +152,13 @@ func (v *Verifier) add(e *ledger.Entry) (*Check, error) {
 			v.coseSignatures++
 		}
 		// Later signatures need the root only, RootAt those of some entries.
-		if e.TxID.SeqNo > rootsKept {
-			v.tree.FlushTo(uint64(e.TxID.SeqNo - rootsKept))
+		if keep := e.TxID.SeqNo; keep > rootsKept {
+			keep -= rootsKept
+			if v.hold > 0 {
+				keep = min(keep, v.hold)
+			}
+			v.tree.FlushTo(uint64(keep))
 		}
 	}
-	return check, nil
+	return check, maps, nil
 }

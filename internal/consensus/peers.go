@@ -77,20 +77,21 @@ func isNudge(m *pb.Message) bool {
 
 // checkKind makes sure that an entry changes the configuration exactly when it
 // writes the row that says so, alone.
-func checkKind(e *pb.Entry) error {
+func (s *store) checkKind(e *pb.Entry) error {
 	parsed, err := ledger.ParseEntry(e.GetData())
 	if err != nil {
 		return err
 	}
-	if kindOf(parsed) != e.GetType() {
+	if s.kindOf(parsed) != e.GetType() {
 		return fmt.Errorf("entry %s is sent as %s", parsed.TxID, e.GetType())
 	}
 	return nil
 }
 
-// kindOf is raft's type of an entry.
-func kindOf(e *ledger.Entry) pb.EntryType {
-	if kv.DomainStartsWith(e.PublicMaps, tables.Raft) {
+// kindOf is raft's type of an entry. The configurations of services before this
+// one mean nothing to it.
+func (s *store) kindOf(e *ledger.Entry) pb.EntryType {
+	if e.TxID.SeqNo >= s.origin && kv.DomainStartsWith(e.PublicMaps, tables.Raft) {
 		return pb.EntryConfChangeV2
 	}
 	return pb.EntryNormal

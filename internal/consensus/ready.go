@@ -136,7 +136,7 @@ func (r *Replica) receiveNext(e *pb.Entry, id synod.TxID) error {
 	if id.SeqNo != r.last+1 {
 		return fmt.Errorf("%s after %d", id, r.last)
 	}
-	if err := checkKind(e); err != nil {
+	if err := r.store.checkKind(e); err != nil {
 		return err
 	}
 	rec, err := r.cfg.Machine.Receive(e.GetData())
@@ -184,13 +184,14 @@ func (r *Replica) open(e *pb.Entry, id synod.TxID) {
 	r.led = r.cfg.Now()
 	r.ordered.Store(uint64(r.last))
 	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
-	if id.SeqNo == 1 {
+	if r.last != r.signer.lastSigned {
 		r.noteOrdered()
 	}
 }
 
 func (r *Replica) opening(id synod.TxID) ([]byte, error) {
-	if id.SeqNo == 1 {
+	if r.cfg.Create != nil && !r.created {
+		r.created = true
 		p, err := r.cfg.Create()
 		if err != nil {
 			return nil, err

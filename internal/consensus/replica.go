@@ -78,6 +78,9 @@ type Config struct {
 	// Create makes the first transaction of a new service; the replica releases
 	// it. Nil for a node that joins one.
 	Create func() (*machine.Prepared, error)
+	// Recover says that the new service goes on after the ledger of an older one;
+	// Join tells where.
+	Recover bool
 
 	// Send passes a message to the node of that raft name, or drops it. It does
 	// not block and does not change the message. A service of one node needs
@@ -116,14 +119,25 @@ type Signer interface {
 	Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error)
 }
 
-// Start is where the log of a joining node begins.
+// Start is where the log of a node begins that joins or recovers a service.
 type Start struct {
 	// After is the transaction whose state the machine holds: that of a
-	// snapshot, or zero for a node that takes the log from its beginning.
+	// snapshot or of a recovered ledger, or zero for a node that takes the log
+	// from its beginning.
 	After synod.TxID
+	// First is the oldest entry that the ledger holds without a hole up to After,
+	// for others who take the log from there; zero if it holds none.
+	First synod.SeqNo
 	// ViewStarts are the first seqnos of the views 1, 2, … up to After.
 	ViewStarts []synod.SeqNo
-	// Configuration is raft's after After, as RecordChange was given it.
+	// Signatures are the signature transactions up to After that the ledger
+	// holds, ascending.
+	Signatures []synod.SeqNo
+	// Origin is the first transaction of the service. Entries before it are of
+	// services that it recovers, and change no configuration.
+	Origin synod.SeqNo
+	// Configuration is raft's after After, as RecordChange was given it, or, if
+	// After is before Origin, the founding one.
 	Configuration []byte
 }
 
@@ -136,6 +150,7 @@ type Replica struct {
 	raft    *raft.RawNode
 	conf    *pb.ConfState // after the newest applied change
 	leading bool
+	created bool                 // the service's first transaction is ordered
 	view    synod.View           // of the entries that this replica orders
 	opened  synod.SeqNo          // the first of them
 	last    synod.SeqNo          // newest entry of the log
@@ -164,6 +179,7 @@ type Replica struct {
 	inbox       chan *pb.Message
 	reads       chan *read
 	transfers   chan struct{}
+	calls       chan func()
 	wake        chan struct{}
 	done        chan struct{}
 	waitingRead map[uint64]*read // by the key that raft knows them by
@@ -203,8 +219,9 @@ type Role struct {
 
 // New makes a replica. With Config.Create it is that of a new service, with an
 // empty log and a configuration of itself alone, which Run elects in view 2.
-// Otherwise it is nobody's yet: it orders nothing and knows no transaction
-// until Join.
+// Otherwise, or with Config.Recover, it is nobody's yet: it orders nothing and
+// knows no transaction until Join. One that recovers is elected two views above
+// the last of the ledger.
 func New(cfg Config) (*Replica, error) {
 	cfg = withDefaults(cfg)
 	r := &Replica{
@@ -220,6 +237,7 @@ func New(cfg Config) (*Replica, error) {
 		inbox:       make(chan *pb.Message, inboxMax),
 		reads:       make(chan *read, readsMax),
 		transfers:   make(chan struct{}, 1),
+		calls:       make(chan func()),
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
 		waitingRead: map[uint64]*read{},
@@ -230,7 +248,7 @@ func New(cfg Config) (*Replica, error) {
 	r.committed.Store(&synod.TxID{})
 	r.role.Store(&Role{})
 	r.peers.Store(&Status{Configuration: &pb.ConfState{}})
-	if cfg.Create == nil {
+	if cfg.Create == nil || cfg.Recover {
 		return r, nil
 	}
 	if last := cfg.Log.Last(); last != 0 {
@@ -239,8 +257,9 @@ func New(cfg Config) (*Replica, error) {
 	return r, r.Join(&Start{Configuration: Founding(cfg.ID)})
 }
 
-// Join makes the replica one of an existing service, whose log it takes from
-// where its machine stands. It is called once, before Run. Entries that the
+// Join makes the replica one of an existing service, or the first of a recovered
+// one, whose log it takes from where its machine stands. It is called once,
+// before Run. Entries that the
 // ledger directory holds beyond are compared with those that come, and cut off
 // if they were not committed.
 func (r *Replica) Join(begin *Start) error {
@@ -253,7 +272,9 @@ func (r *Replica) Join(begin *Start) error {
 	}
 	cfg := r.cfg
 	r.conf, r.last, r.applied = conf, begin.After.SeqNo, begin.After
-	r.store.start(conf, begin)
+	r.signer.lastSigned = begin.After.SeqNo // it ends in a signature
+	r.store.start(conf, begin, cfg.Recover)
+	r.signed.seqnos = begin.Signatures
 	r.waiters.start(begin.After.SeqNo)
 	r.committed.Store(&begin.After)
 	r.ordered.Store(uint64(r.last))
@@ -353,6 +374,8 @@ func (r *Replica) Run(ctx context.Context) error {
 			r.startRead(q)
 		case <-r.transfers:
 			r.transfer()
+		case call := <-r.calls:
+			call()
 		case <-ticker.C:
 			r.tick()
 		case <-timer.C:
@@ -363,7 +386,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	return r.failed
 }
 
-// begin elects the only replica of a new service.
+// begin elects the only replica of a new or recovered service.
 func (r *Replica) begin() error {
 	if r.cfg.Create == nil {
 		return nil
@@ -372,6 +395,22 @@ func (r *Replica) begin() error {
 		return fmt.Errorf("campaign: %w", err)
 	}
 	return nil
+}
+
+// Do runs a function on the replica goroutine, between two of its steps: nothing
+// is ordered, installed or committed meanwhile. It must be quick. The errors are
+// ErrStopped and ctx's; then it has not run.
+func (r *Replica) Do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case r.calls <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-r.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // act does all that follows from what came in, and says when to look again.

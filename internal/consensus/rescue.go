@@ -15,7 +15,7 @@ import (
 // which it does if the leader joined from a snapshot and the node was away
 // meanwhile: a voter whose log begins earlier takes over.
 func (r *Replica) rescue() {
-	if !r.leading || r.store.begin.SeqNo == 0 || r.cfg.Begins == nil {
+	if !r.leading || r.store.first == 1 || r.cfg.Begins == nil {
 		return
 	}
 	status := r.raft.Status()
@@ -44,6 +44,6 @@ func (r *Replica) rescue() {
 
 // outOfReach says whether a node is there and asks for what is not in this log.
 func (r *Replica) outOfReach(id uint64, p tracker.Progress) bool {
-	return id != r.cfg.ID && p.RecentActive && p.Next <= uint64(r.store.begin.SeqNo) &&
+	return id != r.cfg.ID && p.RecentActive && p.Next < uint64(r.store.first) &&
 		r.cfg.Now().Sub(r.heard[id]) <= heardLately*r.cfg.MessageTimeout
 }

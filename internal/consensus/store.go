@@ -20,8 +20,10 @@ const tailBytes = 8 << 20
 // store is raft's Storage over the ledger's files, with the newest entries in
 // memory. The storage goroutine appends; any goroutine reads.
 type store struct {
-	log   *ledger.Log
-	begin synod.TxID // what the log follows
+	log    *ledger.Log
+	begin  synod.TxID  // what this replica's part in consensus follows
+	first  synod.SeqNo // the oldest entry that others can have
+	origin synod.SeqNo // the service's first transaction
 
 	mu    sync.RWMutex
 	conf  *pb.ConfState
@@ -39,12 +41,21 @@ type viewStart struct {
 }
 
 // start lets the log follow a transaction.
-func (s *store) start(conf *pb.ConfState, begin *Start) {
+func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begin, s.conf, s.last = begin.After, conf, uint64(begin.After.SeqNo)
-	// The first election of a new service makes view 2.
-	s.hard = &pb.HardState{Term: new(max(uint64(begin.After.View), 1)), Commit: new(uint64(begin.After.SeqNo))}
+	s.first, s.origin = begin.First, begin.Origin
+	if s.first == 0 {
+		s.first = begin.After.SeqNo + 1
+	}
+	// The first election of a new service makes view 2, that of a recovered one
+	// the second above the ledger's last (CCF: src/node/node_state.h).
+	term := max(uint64(begin.After.View), 1)
+	if recovers {
+		term = uint64(begin.After.View) + 1
+	}
+	s.hard = &pb.HardState{Term: new(term), Commit: new(uint64(begin.After.SeqNo))}
 	for i, first := range begin.ViewStarts {
 		view := viewStart{synod.View(i + 1), first}
 		if n := len(s.views); n > 0 && s.views[n-1].first == first {
@@ -167,7 +178,7 @@ func (s *store) InitialState() (*pb.HardState, *pb.ConfState, error) { return s.
 func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if lo <= uint64(s.begin.SeqNo) {
+	if lo < uint64(s.first) {
 		return nil, raft.ErrCompacted
 	}
 	if hi > s.last+1 {
@@ -187,7 +198,7 @@ func (s *store) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries[i] = &pb.Entry{Type: kindOf(e).Enum(), Term: new(uint64(e.TxID.View)), Index: new(uint64(e.TxID.SeqNo)), Data: b}
+		entries[i] = &pb.Entry{Type: s.kindOf(e).Enum(), Term: new(uint64(e.TxID.View)), Index: new(uint64(e.TxID.SeqNo)), Data: b}
 	}
 	return limit(entries, maxSize), nil
 }
@@ -209,8 +220,11 @@ func (s *store) Term(i uint64) (uint64, error) {
 	if i == uint64(s.begin.SeqNo) {
 		return uint64(s.begin.View), nil
 	}
-	if i < uint64(s.begin.SeqNo) {
+	if i+1 < uint64(s.first) {
 		return 0, raft.ErrCompacted
+	}
+	if i == 0 {
+		return 0, nil
 	}
 	view, ok := s.viewOf(synod.SeqNo(i))
 	if !ok {
@@ -227,7 +241,7 @@ func (s *store) LastIndex() (uint64, error) {
 }
 
 // FirstIndex implements raft.Storage.
-func (s *store) FirstIndex() (uint64, error) { return uint64(s.begin.SeqNo) + 1, nil }
+func (s *store) FirstIndex() (uint64, error) { return uint64(s.first), nil }
 
 // Snapshot implements raft.Storage. A peer that needs entries from before the
 // first gets a snapshot file, not one through raft.

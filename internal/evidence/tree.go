@@ -38,6 +38,17 @@ func TreeFrom(serialised []byte, seqno synod.SeqNo, leaf [32]byte) (*Tree, error
 	return &Tree{t: t, from: seqno}, nil
 }
 
+// TreeOf returns a tree over 0..from, of which from is the last service commit.
+// The argument is the tree's from then on.
+func TreeOf(t *merkle.Tree, from synod.SeqNo) *Tree { return &Tree{t: t, from: from} }
+
+// Release returns what the tree is made of, and is not used any more.
+func (t *Tree) Release() *merkle.Tree {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.t
+}
+
 // Adopt makes this tree what another is; the other is not used any more.
 func (t *Tree) Adopt(other *Tree) {
 	t.mu.Lock()

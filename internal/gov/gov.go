@@ -27,6 +27,13 @@ type Node interface {
 	// OnMemberActive is called when a member that takes part in recovery has
 	// become active in tx: an open service gives it a share.
 	OnMemberActive(tx app.Tx, id synod.MemberID) error
+	// SubmitShare keeps a recovery share in tx, and says how many there are then
+	// and whether it is the whole key.
+	SubmitShare(tx app.Tx, id synod.MemberID, share []byte) (submitted int, full bool, err error)
+	// Recover begins the recovery of private data with the shares in tx.
+	Recover(tx app.Tx) error
+	// ReadsPrivate says whether private data is being recovered on this node.
+	ReadsPrivate() bool
 }
 
 // viewer is a Node that also knows the view of a sequence number.

@@ -85,6 +85,13 @@ func (n *node) Effects(app.Tx) *js.Effects {
 	}
 }
 
+func (n *node) SubmitShare(app.Tx, synod.MemberID, []byte) (int, bool, error) {
+	return 1, false, n.did("submit share")
+}
+
+func (n *node) Recover(app.Tx) error { return n.did("recover") }
+func (n *node) ReadsPrivate() bool   { return false }
+
 func (n *node) OnMemberActive(_ app.Tx, id synod.MemberID) error {
 	n.active = append(n.active, id)
 	return n.fault

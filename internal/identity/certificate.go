@@ -35,18 +35,21 @@ var (
 
 // SelfSignedRequest is what a self-signed certificate says.
 type SelfSignedRequest struct {
-	Subject   string    // "CN=CCF Service"; keys C, CN, DC, emailAddress, GN, L, O, OU, SN, ST, street, title
-	SANs      []string  // "iPAddress:…", "dNSName:…"; none for a service
-	NotBefore time.Time // cut to seconds
-	Days      int       // at least 1; valid until NotBefore + Days - 1 s, as RFC 5280 counts the last second in
+	Subject    string    // "CN=CCF Service"; keys C, CN, DC, emailAddress, GN, L, O, OU, SN, ST, street, title
+	RawSubject []byte    // DER; takes the place of Subject if not nil
+	SANs       []string  // "iPAddress:…", "dNSName:…"; none for a service
+	NotBefore  time.Time // cut to seconds
+	Days       int       // at least 1; valid until NotBefore + Days - 1 s, as RFC 5280 counts the last second in
 }
 
 // SelfSigned makes a service's or a node's self-signed certificate in DER: a
 // CA with a path length of 1. It fails with ErrValidity for a bad period.
 func SelfSigned(key *ecdsa.PrivateKey, r SelfSignedRequest) ([]byte, error) {
-	name, err := rawName(r.Subject)
-	if err != nil {
-		return nil, err
+	name, err := r.RawSubject, error(nil)
+	if name == nil {
+		if name, err = rawName(r.Subject); err != nil {
+			return nil, err
+		}
 	}
 	san, hasSAN, err := sanExtension(r.SANs)
 	if err != nil {

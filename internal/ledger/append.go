@@ -123,7 +123,7 @@ func (l *Log) appendSegment(first synod.SeqNo, entries [][]byte, heads []head, c
 	}
 	c, isNew := l.active, l.active == nil
 	if isNew {
-		c = &chunk{dir: l.cfg.Dir, name: Name{Start: first}, start: first, size: chunkHeader}
+		c = &chunk{dir: l.cfg.Dir, name: Name{Start: first, Recovery: l.recovery && first > l.recovers}, start: first, size: chunkHeader}
 	}
 	positions, size := c.positions, c.size
 	for i, h := range heads {

@@ -28,6 +28,10 @@ type Config struct {
 	// right. The log is cut before the first entry that it refuses. A nil Check
 	// believes what is in the format: an entry has no checksum of its own.
 	Check func(*Entry) error
+	// Recover lets the log end at the first fault in its chunks that are not
+	// committed, wherever that is; the chunks behind it are set aside. Without
+	// it, only the newest chunk may end in a fault.
+	Recover bool
 	// CacheFiles is DefaultCacheFiles if zero.
 	CacheFiles int
 }
@@ -46,6 +50,8 @@ type Log struct {
 	lastView synod.View
 	buf      []byte
 	failed   error // the reason to refuse every further write
+	recovery bool  // chunks that begin after recovers are named .recovery
+	recovers synod.SeqNo
 
 	// guarded by mu, changed only by the writer
 	mu        sync.RWMutex

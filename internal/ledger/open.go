@@ -24,8 +24,8 @@ import (
 //
 // Unlike CCF it refuses, with a *CorruptError, to continue over damage that no
 // crash explains: a hole or fault in an uncommitted chunk that is not the
-// newest, or chunks that overlap. What Open finds is on disk when it returns,
-// so that Last may be acknowledged.
+// newest, or chunks that overlap; see Config.Recover for the first. What Open
+// finds is on disk when it returns, so that Last may be acknowledged.
 func Open(cfg Config) (*Log, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("ledger directory is not configured")
@@ -63,9 +63,19 @@ func (l *Log) scan() error {
 	}
 	l.committed = max(l.end(), l.cfg.After)
 	for i, c := range open {
-		if err := l.addOpen(c, i == len(open)-1); err != nil {
+		faulty, err := l.addOpen(c, i == len(open)-1)
+		if err != nil {
 			return err
 		}
+		if !faulty {
+			continue
+		}
+		for _, c := range open[i+1:] {
+			if err := l.setAside(c); err != nil {
+				return err
+			}
+		}
+		break
 	}
 	// Names seen after a process died may be in memory alone.
 	if err := l.fs.SyncDir(l.cfg.Dir); err != nil {
@@ -103,6 +113,11 @@ func (l *Log) list() (committed, open []*chunk, err error) {
 		names, err := l.fs.ReadDir(dir)
 		if err != nil {
 			return nil, nil, ioError("read directory", dir, err)
+		}
+		if main {
+			if names, err = l.finishRecovery(names); err != nil {
+				return nil, nil, err
+			}
 		}
 		for _, s := range names {
 			n, ok := ParseName(s)
@@ -148,43 +163,45 @@ func (l *Log) addCommitted(chunks []*chunk) error {
 	return nil
 }
 
-// addOpen takes one chunk of the main directory that is not committed.
-func (l *Log) addOpen(c *chunk, newest bool) error {
+// addOpen takes one chunk of the main directory that is not committed. It says
+// whether the log ends in it for a fault, whatever chunks there are behind.
+func (l *Log) addOpen(c *chunk, newest bool) (faulty bool, err error) {
 	f, err := l.fs.Open(c.path(), true)
 	if err != nil {
-		return ioError("open", c.path(), err)
+		return false, ioError("open", c.path(), err)
 	}
 	h := newHandle(f, c.path())
-	keep, err := l.inspect(c, h, newest)
+	keep, faulty, err := l.inspect(c, h, newest)
 	if err != nil || !keep {
-		return errors.Join(err, ioError("close", c.path(), h.release()))
+		return faulty, errors.Join(err, ioError("close", c.path(), h.release()))
 	}
 	l.chunks = append(l.chunks, c)
 	if c.complete {
 		l.retire(c, h)
-		return nil
+		return false, nil
 	}
 	c.h, l.active = h, c
-	if newest && !c.ends {
-		return nil
+	if (newest || faulty) && !c.ends {
+		return faulty, nil
 	}
 	// The crash came between the last entry and the table.
-	return l.complete()
+	return faulty, l.complete()
 }
 
 // inspect reads a chunk that is not committed and repairs what a crash can
 // leave: a torn tail, a torn table, a torn header. It says whether the chunk
-// belongs to the log; if not, its file is removed or set aside.
-func (l *Log) inspect(c *chunk, h *handle, newest bool) (bool, error) {
+// belongs to the log; if not, its file is removed or set aside. And it says
+// whether the log ends in it for a fault.
+func (l *Log) inspect(c *chunk, h *handle, newest bool) (keep, faulty bool, err error) {
 	size, err := h.file.Size()
 	if err != nil {
-		return false, ioError("stat", c.path(), err)
+		return false, false, ioError("stat", c.path(), err)
 	}
 	// The entries are read whatever the header says: it may be torn.
 	s := newScanner(h.file, size, c.start)
 	fault, err := l.collect(c, s)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	tableAt, table, err := readTable(h.file, size)
 	c.complete = err == nil && tableAt == s.Offset() && slices.Equal(table, c.positions)
@@ -193,21 +210,23 @@ func (l *Log) inspect(c *chunk, h *handle, newest bool) (bool, error) {
 	}
 	switch empty := len(c.positions) == 0; {
 	case c.start <= l.committed && c.end <= l.committed:
-		return false, l.setAside(c)
+		return false, false, l.setAside(c)
 	case empty && newest:
 		l.warn("ledger chunk without entries removed", c.path())
 		if err := l.fs.Remove(c.path()); err != nil {
-			return false, ioError("remove", c.path(), err)
+			return false, false, ioError("remove", c.path(), err)
 		}
-		return false, nil
+		return false, false, nil
+	case empty && l.cfg.Recover:
+		return false, true, l.setAside(c)
 	case c.start <= l.end():
-		return false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: "overlaps " + l.chunks[len(l.chunks)-1].path(), Hint: hintAside}
+		return false, false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: "overlaps " + l.chunks[len(l.chunks)-1].path(), Hint: hintAside}
 	case c.start > max(l.end(), l.cfg.After)+1 && (len(l.chunks) > 0 || l.cfg.After > 0):
-		return false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: fmt.Sprintf("the entries from %d on are missing", max(l.end(), l.cfg.After)+1), Hint: hintAside}
-	case fault != nil && !newest:
+		return false, false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: fmt.Sprintf("the entries from %d on are missing", max(l.end(), l.cfg.After)+1), Hint: hintAside}
+	case fault != nil && !newest && !l.cfg.Recover:
 		e := fault.in(c.path(), 0)
 		e.Hint = hintAside
-		return false, e
+		return false, false, e
 	}
 	if !c.complete {
 		if fault != nil {
@@ -215,9 +234,9 @@ func (l *Log) inspect(c *chunk, h *handle, newest bool) (bool, error) {
 				slog.String("file", c.path()), slog.Int64("offset", s.Offset()), slog.Int64("bytes", size-s.Offset()), slog.String("err", fault.Reason))
 		}
 		// Also when nothing is torn: the header may be set without a table.
-		return true, l.reopen(h.file, c.path(), s.Offset(), true)
+		return true, fault != nil, l.reopen(h.file, c.path(), s.Offset(), true)
 	}
-	return true, ioError("sync", c.path(), h.file.Sync())
+	return true, false, ioError("sync", c.path(), h.file.Sync())
 }
 
 // collect reads the entries that can be believed into c, and returns what is

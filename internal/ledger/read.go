@@ -198,11 +198,11 @@ func (l *Log) use(c *chunk, s *span, epoch uint64, fn func(span) error) error {
 }
 
 // openChunk opens a completed chunk. Its file may have got its committed name
-// since the reader looked, or have been moved to a read-only directory by an
-// operator.
+// since the reader looked, have lost its .recovery with the end of a recovery,
+// or have been moved to a read-only directory by an operator.
 func (l *Log) openChunk(dir string, s *span) (*handle, error) {
 	final := Name{Start: s.start, End: s.last, Committed: true}.String()
-	paths := []string{s.path, filepath.Join(dir, final)}
+	paths := []string{s.path, filepath.Join(dir, final), filepath.Join(dir, Name{Start: s.start}.String())}
 	for _, dir := range l.cfg.ReadOnlyDirs {
 		paths = append(paths, filepath.Join(dir, final))
 	}

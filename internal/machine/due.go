@@ -6,6 +6,7 @@ import "synod"
 // (CCF: src/node/snapshotter.h): the first one that is every entries above the
 // last that was due in turn, and the next after somebody asked.
 type schedule struct {
+	off   bool        // none is due
 	every synod.SeqNo // 0: only when asked
 	last  synod.SeqNo // the signature that was due in turn last, or where the machine began
 	asked synod.SeqNo // the newest transaction that asks for a snapshot and has none yet, or 0
@@ -21,6 +22,9 @@ type due struct {
 // signed says whether a snapshot is due after the signature at seqno, and notes
 // it.
 func (s *schedule) signed(seqno synod.SeqNo) bool {
+	if s.off {
+		return false
+	}
 	inTurn := s.every > 0 && seqno >= s.last+s.every
 	if !inTurn && s.asked == 0 {
 		return false

@@ -25,6 +25,16 @@ type Machine struct {
 	chunks    chunker
 	snapshots schedule
 	text      []byte // scratch for commit evidence
+
+	origin synod.SeqNo // entries before it are of services before this one
+	hidden bool        // the store holds public maps alone
+	latest []placed    // while hidden: what is in the store and not committed, oldest first
+}
+
+// placed is a write set in the store.
+type placed struct {
+	id synod.TxID
+	ws *kv.WriteSet
 }
 
 // New makes a machine over an empty store and tree. chunkSize is the size in
@@ -79,9 +89,7 @@ func (m *Machine) install(f *frame, ws *kv.WriteSet, claims [32]byte, id synod.T
 	}
 	digest := sha256.Sum256(entry)
 	m.Tree.Append(leaf(digest, evidenceDigest, claims))
-	if err := m.store.Commit(ws, id); err != nil {
-		panic(fmt.Sprintf("machine: install %s: %s", id, err))
-	}
+	m.Install(id, ws)
 	m.chunks.added(id.SeqNo, len(entry), header&ledger.FlagForceChunkBefore != 0, header&ledger.FlagForceChunkAfter != 0, forceChunk)
 	return entry, nil
 }
@@ -113,6 +121,7 @@ func (m *Machine) Undo(id synod.TxID) {
 // not been reported yet.
 func (m *Machine) Commit(seqno synod.SeqNo) (chunkEnded bool) {
 	m.store.Compact(seqno)
+	m.forgetPlaced(seqno)
 	m.Tree.Flush(seqno)
 	m.snapshots.committed(seqno)
 	return m.chunks.commit(seqno)

@@ -34,17 +34,11 @@ func (m *Machine) Receive(raw []byte) (*Received, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, evidenceDigest, err := m.open(e)
+	rec, err := m.open(e)
 	if err != nil {
 		return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
 	}
-	if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root()); err != nil {
-		return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
-	}
-	if err := m.takeSecrets(rec.ID, rec.WriteSet); err != nil {
-		return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
-	}
-	m.Tree.Append(leaf(sha256.Sum256(raw), evidenceDigest, e.Claims))
+	m.Tree.Append(e.Leaf())
 	if rec.Signature != nil {
 		m.snapshots.signed(rec.ID.SeqNo)
 	}
@@ -52,31 +46,73 @@ func (m *Machine) Receive(raw []byte) (*Received, error) {
 	return rec, nil
 }
 
-// open decrypts an entry and decodes what it writes.
-func (m *Machine) open(e *ledger.Entry) (*Received, [32]byte, error) {
-	var digest [32]byte
+// open decodes what an entry writes, and decrypts it if there is a secret for
+// its place. Without one, only the public part is known.
+func (m *Machine) open(e *ledger.Entry) (*Received, error) {
+	if e.TxID.SeqNo < m.origin {
+		return m.openPast(e)
+	}
 	if e.Type != ledger.TypeWriteSetWithCommitEvidenceAndClaims {
-		return nil, digest, fmt.Errorf("entry type %d is not written any more", e.Type)
+		return nil, fmt.Errorf("entry type %d is not written any more", e.Type)
 	}
 	secret, err := m.secrets.At(e.TxID.SeqNo)
 	if err != nil {
-		return nil, digest, err
+		return nil, err
 	}
 	m.text = secret.CommitEvidence(m.text[:0], e.TxID)
-	if digest = sha256.Sum256(m.text); digest != e.Evidence {
-		return nil, digest, errors.New("the commit evidence is not this service's")
+	if sha256.Sum256(m.text) != e.Evidence {
+		return nil, errors.New("the commit evidence is not this service's")
 	}
+	maps, err := Open(e, secret)
+	if err != nil {
+		return nil, err
+	}
+	rec := &Received{ID: e.TxID, WriteSet: maps, Size: len(e.Raw)}
+	if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root()); err != nil {
+		return nil, err
+	}
+	return rec, m.takeSecrets(rec.ID, rec.WriteSet)
+}
+
+// openPast is open for an entry of a service before this one, which may be older
+// in form. The signatures of this service cover it.
+func (m *Machine) openPast(e *ledger.Entry) (*Received, error) {
+	rec := &Received{ID: e.TxID, Size: len(e.Raw)}
+	secret, err := m.secrets.At(e.TxID.SeqNo)
+	switch {
+	case err == nil:
+		rec.WriteSet, err = Open(e, secret)
+	case errors.Is(err, secrets.ErrNoSecret):
+		var public []kv.MapWrites
+		public, err = kv.DecodeDomain(e.PublicMaps, true)
+		if err != nil {
+			err = fmt.Errorf("public domain: %w", err)
+		}
+		rec.WriteSet = &kv.WriteSet{Maps: public}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if e.IsSignature() {
+		rec.Signature = &evidence.Signature{TxID: e.TxID, WriteSet: rec.WriteSet}
+	}
+	return rec, nil
+}
+
+// Open decrypts an entry with the secret for its place, and decodes what it
+// writes, maps in ascending order.
+func Open(e *ledger.Entry, secret *secrets.Secret) (*kv.WriteSet, error) {
 	private, err := secret.Open(secrets.IV(e.TxID, false), e.Tag, e.Cipher, e.Public)
 	if err != nil {
-		return nil, digest, err
+		return nil, err
 	}
 	maps, err := kv.DecodeDomain(e.PublicMaps, true)
 	if err != nil {
-		return nil, digest, fmt.Errorf("public domain: %w", err)
+		return nil, fmt.Errorf("public domain: %w", err)
 	}
 	hidden, err := kv.DecodeDomain(private, false)
 	if err != nil {
-		return nil, digest, fmt.Errorf("private domain: %w", err)
+		return nil, fmt.Errorf("private domain: %w", err)
 	}
 	maps = append(maps, hidden...)
 	slices.SortFunc(maps, func(a, b kv.MapWrites) int {
@@ -85,11 +121,15 @@ func (m *Machine) open(e *ledger.Entry) (*Received, [32]byte, error) {
 		}
 		return 1 // names differ
 	})
-	return &Received{ID: e.TxID, WriteSet: &kv.WriteSet{Maps: maps}, Size: len(e.Raw)}, digest, nil
+	return &kv.WriteSet{Maps: maps}, nil
 }
 
-// Install puts a received entry into the store, whose tip is the entry before.
+// Install puts an entry into the store, whose tip is the entry before.
 func (m *Machine) Install(id synod.TxID, ws *kv.WriteSet) {
+	if m.hidden {
+		m.latest = append(m.latest, placed{id, ws})
+		ws = ws.Public()
+	}
 	if err := m.store.Commit(ws, id); err != nil {
 		panic(fmt.Sprintf("machine: install %s: %s", id, err))
 	}
@@ -100,6 +140,9 @@ func (m *Machine) Install(id synod.TxID, ws *kv.WriteSet) {
 func (m *Machine) Uninstall(id synod.TxID) {
 	if m.store.Tip().SeqNo > id.SeqNo {
 		m.store.Rollback(id)
+	}
+	for n := len(m.latest); n > 0 && m.latest[n-1].id.SeqNo > id.SeqNo; n = len(m.latest) {
+		m.latest = m.latest[:n-1]
 	}
 }
 

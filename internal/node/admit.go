@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"slices"
 
 	"synod"
 	"synod/app"
@@ -25,7 +26,7 @@ func (n *Node) apiJoin(c *app.Context) error {
 	if err := c.Decode(&in); err != nil {
 		return err
 	}
-	if *n.state.Load() != statePartOfNetwork {
+	if !slices.Contains(takesPart, *n.state.Load()) {
 		return synod.Errorf(500, synod.CodeInternalError, "Target node should be part of network to accept new nodes.")
 	}
 	cert, err := x509.ParseCertificate(c.Caller.Cert)
@@ -75,7 +76,10 @@ func (n *Node) answerKnown(c *app.Context, id synod.NodeID, info tables.NodeInfo
 			return err
 		}
 		out.NetworkInfo = network
-		out.Synod = &joinStart{Version: joinVersion, Configuration: consensus.Founding(founder), Peers: n.roster.addresses()}
+		out.Synod = &joinStart{
+			Version: joinVersion, Configuration: consensus.Founding(founder), Peers: n.roster.addresses(),
+			Origin: synod.SeqNo(n.origin.Load()),
+		}
 	}
 	return c.JSON(out)
 }
@@ -102,7 +106,12 @@ func (n *Node) handOver(id synod.NodeID) (*networkInfo, error) {
 		return nil, err
 	}
 	endorsed, _ := tx.Get(tables.NodeEndorsedCertificates, []byte(id))
+	public := *n.state.Load() == statePartOfPublicNetwork
+	if at, ok := tx.VersionOfPreviousWrite(tables.EncryptedLedgerSecrets, tables.UnitKey()); public && ok && uint64(at) >= n.origin.Load() {
+		return nil, nil // this node is about to know the secrets of the past
+	}
 	out := &networkInfo{
+		PublicOnly: public, LastRecoveredSignedIdx: n.origin.Load() - 1,
 		Identity: joinIdentity{Cert: service.Cert, PrivKey: key}, ServiceStatus: string(service.Status),
 		EndorsedCertificate:  string(endorsed),
 		COSESignaturesConfig: joinSignatures{Issuer: n.host.Issuer, Subject: n.host.Subject},

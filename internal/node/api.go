@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"runtime/metrics"
+	"slices"
 
 	"synod"
 	"synod/app"
@@ -38,8 +39,8 @@ func (n *Node) api() *app.App {
 	local(a.Get("/metrics", n.apiMetrics).NoTx())
 	a.Get("/js_metrics", n.apiJSMetrics).ReadOnly()
 	local(a.Get("/version", n.apiVersion).NoTx())
-	local(a.Get("/ready/app", n.apiReady(n.appOpen.Load)).NoTx())
-	local(a.Get("/ready/gov", n.apiReady(n.govOpen.Load)).NoTx())
+	local(a.Get("/ready/app", n.apiReady(n.appOpen.Load, statePartOfNetwork)).NoTx())
+	local(a.Get("/ready/gov", n.apiReady(n.govOpen.Load, takesPart...)).NoTx())
 	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
 	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
 	a.Post("/create", n.apiCreate).Hide()
@@ -57,10 +58,14 @@ func (n *Node) apiState(c *app.Context) error {
 	if ok {
 		signed = rec.Seqno
 	}
-	return c.JSON(map[string]any{
+	out := map[string]any{
 		"node_id": n.id.node, "state": *n.state.Load(), "last_signed_seqno": signed,
 		"startup_seqno": n.startup.SeqNo, "stop_notice": n.stopNotice.Load(),
-	})
+	}
+	if p := n.private.Load(); p != nil {
+		out["recovery_target_seqno"], out["last_recovered_seqno"] = p.target, p.At()
+	}
+	return c.JSON(out)
 }
 
 func (n *Node) apiNetwork(c *app.Context) error {
@@ -189,10 +194,10 @@ func (n *Node) apiVersion(c *app.Context) error {
 	return c.JSON(map[string]any{"ccf_version": n.opts.Version, "quickjs_version": n.engine.Version(), "unsafe": false})
 }
 
-func (n *Node) apiReady(open func() bool) app.Handler {
+func (n *Node) apiReady(open func() bool, states ...startupState) app.Handler {
 	return func(c *app.Context) error {
 		c.Status(503)
-		if open() && !n.stopNotice.Load() && *n.state.Load() == statePartOfNetwork {
+		if open() && !n.stopNotice.Load() && slices.Contains(states, *n.state.Load()) {
 			c.Status(204)
 		}
 		return nil

@@ -2,7 +2,6 @@ package node
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"synod"
@@ -37,7 +36,8 @@ func (n *Node) effects(t app.Tx) *js.Effects {
 }
 
 // openService opens a new service: its status, its recovery shares, and its
-// endorsement of itself, from which recoveries go on
+// endorsement of itself, from which recoveries go on. A recovered one waits for
+// recovery shares from now on
 // (CCF: src/node/node_state.h, transition_service_to_open).
 func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 	info, ok, err := tables.GetJSON[tables.ServiceInfo](tx, tables.Service, tables.UnitKey())
@@ -45,30 +45,64 @@ func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 		return err
 	}
 	if !ok {
-		return errors.New("Unable to open service: no service has been created.") //nolint:staticcheck // CCF's style of text, shown to members
+		return cannotOpen("Service information cannot be found to transition service to open")
 	}
 	switch info.Status {
 	case tables.ServiceOpen, tables.ServiceWaitingForRecoveryShares:
 		return nil
+	case tables.ServiceRecovering:
+		err = checkPrevious(tx, previous)
 	case tables.ServiceOpening:
+		if previous != nil {
+			err = cannotOpen("a previous service identity was given, but this service has none.")
+		}
 	default:
-		return fmt.Errorf("Unable to open service: its status is %s.", info.Status) //nolint:staticcheck // as above
+		err = cannotOpen("its status is %s.", info.Status)
 	}
-	if previous != nil {
-		return errors.New("Unable to open service: a previous service identity was given, but this service has none.") //nolint:staticcheck // as above
-	}
-	if !samePEM(next, []byte(info.Cert)) {
-		return errors.New("Unable to open service: Next service identity does not match.") //nolint:staticcheck // as above
-	}
-	if err := n.issueFirstShares(tx); err != nil {
+	if err != nil {
 		return err
 	}
-	if err := n.endorseSelf(tx, info); err != nil {
+	if !samePEM(next, []byte(info.Cert)) {
+		return cannotOpen("Service identity mismatch: the next service identity in the transition_service_to_open proposal does not match the current service identity:\nNext:\n%s\nCurrent:\n%s",
+			next, info.Cert)
+	}
+	if info.Status == tables.ServiceRecovering {
+		tx.Clear(tables.SubmittedShares)
+		info.Status = tables.ServiceWaitingForRecoveryShares
+		if err := tables.PutJSON(tx, tables.LastRecoveryType, tables.UnitKey(), tables.RecoveryByShares); err != nil {
+			return err
+		}
+		return tables.PutJSON(tx, tables.Service, tables.UnitKey(), info)
+	}
+	if err := n.issueShares(tx); err != nil {
+		return err
+	}
+	if err := n.endorsePrevious(tx, info); err != nil {
 		return err
 	}
 	info.Status = tables.ServiceOpen
 	tx.SetFlag(kv.FlagSnapshot)
 	return tables.PutJSON(tx, tables.Service, tables.UnitKey(), info)
+}
+
+// checkPrevious makes sure that members know which service they recover: not
+// that of a forked ledger.
+func checkPrevious(tx *kv.Tx, previous []byte) error {
+	recorded, ok, err := tables.GetJSON[string](tx, tables.PreviousServiceIdentity, tables.UnitKey())
+	switch {
+	case err != nil:
+		return err
+	case !ok || previous == nil:
+		return cannotOpen("Recovery with service certificates requires both, a previous service identity written to the KV during recovery genesis and a transition_service_to_open proposal that contains previous and next service certificates")
+	case !samePEM(previous, []byte(recorded)):
+		return cannotOpen("Previous service identity does not match.\nActual:\n%s\nIn proposal:\n%s", recorded, previous)
+	}
+	return nil
+}
+
+// cannotOpen is an error in CCF's words, which members and its suites see.
+func cannotOpen(format string, args ...any) error {
+	return fmt.Errorf("Unable to open service: "+format, args...) //nolint:staticcheck // see above
 }
 
 // samePEM compares certificates by what they hold, not by their text.

@@ -246,12 +246,10 @@ func (n *Node) renewService(validFrom string, days int) (string, error) {
 
 func (n *Node) serviceCertificate(from time.Time, days int) (string, error) {
 	der, err := identity.SelfSigned(n.service.key, identity.SelfSignedRequest{
-		Subject: subjectOf(n.cfg), NotBefore: from, Days: days,
+		RawSubject: n.service.current.Load().cert.RawSubject, NotBefore: from, Days: days,
 	})
 	if err != nil {
 		return "", err
 	}
 	return identity.CertPEM(der), nil
 }
-
-func subjectOf(cfg *config.Config) string { return cfg.Command.Start.ServiceSubjectName }

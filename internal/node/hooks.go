@@ -15,11 +15,24 @@ import (
 // installHooks ties effects on the process to what is committed. They run on
 // the replica goroutine and must be quick.
 func (n *Node) installHooks() {
-	n.store.OnCommit(tables.NodeEndorsedCertificates, n.onEndorsedCertificate)
-	n.store.OnCommit(tables.Service, n.onService)
-	n.store.OnCommit(tables.Nodes, n.onNodes)
-	n.store.OnCommit(tables.NodeStarts, n.onNodeStarts)
-	n.store.OnCommit(tables.Raft, n.onConfiguration)
+	for _, h := range []struct {
+		table string
+		hook  kv.Hook
+	}{
+		{tables.NodeEndorsedCertificates, n.onEndorsedCertificate},
+		{tables.Service, n.onService},
+		{tables.Nodes, n.onNodes},
+		{tables.NodeStarts, n.onNodeStarts},
+		{tables.Raft, n.onConfiguration},
+		{tables.EncryptedLedgerSecrets, n.onPastSecrets},
+	} {
+		n.store.OnCommit(h.table, func(id synod.TxID, w kv.MapWrites) {
+			// What a service before this one did is history.
+			if uint64(id.SeqNo) >= n.origin.Load() {
+				h.hook(id, w)
+			}
+		})
+	}
 }
 
 // onEndorsedCertificate takes this node's certificate once its row is
@@ -37,7 +50,9 @@ func (n *Node) onEndorsedCertificate(id synod.TxID, w kv.MapWrites) {
 		}
 		served := n.served(cert.Raw)
 		n.peerCert.Store(served.tls)
-		n.setState(statePartOfNetwork)
+		if !n.hidden.Load() {
+			n.setState(statePartOfNetwork)
+		}
 		if n.granted.Swap(served) != nil {
 			days := int(cert.NotAfter.Sub(cert.NotBefore).Hours()+23) / 24
 			if err := n.renewSelfSigned(cert.NotBefore, days); err != nil {
@@ -59,7 +74,7 @@ func (n *Node) present() {
 	if !n.govOpen.Swap(true) {
 		n.info(context.Background(), "Network TLS connections now accepted")
 	}
-	if n.serviceOpen.Load() {
+	if n.serviceOpen.Load() && !n.hidden.Load() {
 		n.openApp()
 	}
 }
@@ -87,7 +102,8 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 		}
 		if info.Status == tables.ServiceOpen && !n.serviceOpen.Swap(true) {
 			n.info(context.Background(), fmt.Sprintf("Service open at seqno %d", id.SeqNo))
-			if n.govOpen.Load() {
+			close(n.ended)
+			if n.govOpen.Load() && !n.hidden.Load() {
 				n.openApp()
 			}
 		}

@@ -69,7 +69,8 @@ func (s *serviceState) set(pem string) error {
 	return nil
 }
 
-// newIdentities makes the node's keys and, of a new service, the service's.
+// newIdentities makes the node's keys and, of a new or recovered service, the
+// service's.
 func (n *Node) newIdentities(now time.Time) error {
 	curve := identity.Curve(n.cfg.NodeCertificate.CurveID)
 	id := &identityState{sans: n.subjectAltNames()}
@@ -100,9 +101,11 @@ func (n *Node) newIdentities(now time.Time) error {
 		return fmt.Errorf("make the service's key: %w", err)
 	}
 	start := n.cfg.Command.Start
-	der, err := identity.SelfSigned(service.key, identity.SelfSignedRequest{
-		Subject: start.ServiceSubjectName, NotBefore: now, Days: int(start.InitialValidityDays),
-	})
+	request := identity.SelfSignedRequest{Subject: start.ServiceSubjectName, NotBefore: now, Days: int(start.InitialValidityDays)}
+	if n.recovering != nil {
+		request.RawSubject, request.Days = n.recovering.subject, int(n.cfg.Command.Recover.InitialValidityDays)
+	}
+	der, err := identity.SelfSigned(service.key, request)
 	if err != nil {
 		return fmt.Errorf("make the service's certificate: %w", err)
 	}

@@ -141,7 +141,7 @@ func (n *Node) readAnswer(resp *http.Response, text []byte) (*joinResponse, stri
 // becomeReplica takes what the service told this node, now that it is trusted.
 func (n *Node) becomeReplica(answer *joinResponse) error {
 	network, start := answer.NetworkInfo, answer.Synod
-	if start == nil || start.Version != joinVersion {
+	if start == nil || start.Version != joinVersion || start.Origin == 0 {
 		return fmt.Errorf("%w: the service does not speak version %d of Synod's join", errJoinRefused, joinVersion)
 	}
 	key, err := identity.ParseKeyPEM([]byte(network.Identity.PrivKey))
@@ -167,14 +167,26 @@ func (n *Node) becomeReplica(answer *joinResponse) error {
 		return err
 	}
 	n.roster.introduce(start.Peers)
-	begin, err := n.loadSnapshot(start.Configuration)
+	if network.PublicOnly {
+		n.hide()
+	}
+	n.origin.Store(uint64(start.Origin))
+	n.machine.After(start.Origin)
+	if start.Origin > 1 && network.ServiceStatus != string(tables.ServiceOpen) {
+		n.ledger.BeginRecovery(start.Origin - 1)
+	}
+	begin, err := n.loadSnapshot(start)
 	if err != nil {
 		return err
 	}
 	if err := n.replica.Join(begin); err != nil {
 		return err
 	}
-	n.setState(statePartOfNetwork)
+	if network.PublicOnly {
+		n.setState(statePartOfPublicNetwork)
+	} else {
+		n.setState(statePartOfNetwork)
+	}
 	n.info(context.Background(), "Node has now joined the network as node "+string(n.id.node))
 	return nil
 }

@@ -96,4 +96,5 @@ type joinStart struct {
 	Version       int                     `json:"version"`
 	Configuration tables.Bytes            `json:"configuration"` // raftpb.ConfState before the log's first entry
 	Peers         map[synod.NodeID]string `json:"peers"`         // node-to-node addresses
+	Origin        synod.SeqNo             `json:"origin"`        // the service's first transaction
 }

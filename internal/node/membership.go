@@ -112,9 +112,9 @@ func (n *Node) nudge() {
 // when something changed: a new leader takes over what the last had begun.
 const keepEvery = 500 * time.Millisecond
 
-// keepMembership keeps this node, once it votes, connected to the others, and
-// completes retirements while it leads: once consensus counts no more on a node,
-// and that is committed, all may know that it is gone.
+// keepMembership keeps this node, once it votes, connected to the others. While it
+// leads, it opens a recovered service and completes retirements: once consensus
+// counts no more on a node, and that is committed, all may know that it is gone.
 func (n *Node) keepMembership(ctx context.Context) error {
 	ticker := time.NewTicker(keepEvery)
 	defer ticker.Stop()
@@ -133,6 +133,7 @@ func (n *Node) keepMembership(ctx context.Context) error {
 		if !n.replica.Role().Leading {
 			continue
 		}
+		n.keepOpening(ctx)
 		if err := n.completeRetirements(); err != nil && !errors.Is(err, consensus.ErrNotPrimary) && !errors.Is(err, consensus.ErrStopped) {
 			n.log.LogAttrs(ctx, slog.LevelWarn, "retirement not recorded", slog.String("err", err.Error()))
 		}

@@ -68,8 +68,9 @@ type Node struct {
 	n2nAddr    string
 	attested   attestation
 	wrotePID   bool
-	genesis    *genesis   // read at start, nil once the service is created
-	startup    synod.TxID // whose state this node began with: a snapshot's, or zero
+	genesis    *genesis    // read at start, nil once the service is created
+	recovering *recovering // of a node that recovers a service
+	startup    synod.TxID  // whose state this node began with: a snapshot's, or zero
 
 	peerCert atomic.Pointer[tls.Certificate] // what peers see
 	voters   atomic.Pointer[pb.ConfState]    // raft's committed configuration
@@ -77,6 +78,11 @@ type Node struct {
 	granted  atomic.Pointer[servedCert]      // endorsed by the service and committed
 	changed  chan struct{}                   // something that keepMembership looks at
 
+	origin      atomic.Uint64 // the first transaction of the service; noOrigin until that is known
+	hidden      atomic.Bool   // the store holds public maps alone
+	private     atomic.Pointer[privateRecovery]
+	toRead      chan synod.SeqNo // from this entry on the ledger secrets of the past are known
+	ended       chan struct{}    // closed when the recovered service is open
 	state       atomic.Pointer[startupState]
 	govOpen     atomic.Bool
 	appOpen     atomic.Bool
@@ -89,11 +95,17 @@ type Node struct {
 type startupState string
 
 const (
-	stateUninitialized startupState = "Uninitialized"
-	stateInitialized   startupState = "Initialized"
-	statePending       startupState = "Pending"
-	statePartOfNetwork startupState = "PartOfNetwork"
+	stateUninitialized        startupState = "Uninitialized"
+	stateInitialized          startupState = "Initialized"
+	statePending              startupState = "Pending"
+	statePartOfNetwork        startupState = "PartOfNetwork"
+	stateReadingPublicLedger  startupState = "ReadingPublicLedger"
+	statePartOfPublicNetwork  startupState = "PartOfPublicNetwork"
+	stateReadingPrivateLedger startupState = "ReadingPrivateLedger"
 )
+
+// takesPart are the states in which a node is one of the service's.
+var takesPart = []startupState{statePartOfNetwork, statePartOfPublicNetwork, stateReadingPrivateLedger}
 
 func (n *Node) setState(s startupState) { n.state.Store(&s) }
 
@@ -105,10 +117,9 @@ func Start(opts Options) (*Node, error) {
 		opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{}),
 		roster: newRoster(), changed: make(chan struct{}, 1), toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
 	}
+	n.toRead, n.ended = make(chan synod.SeqNo, 1), make(chan struct{})
+	n.origin.Store(noOrigin)
 	n.setState(stateUninitialized)
-	if opts.Config.Command.Type == config.CommandRecover {
-		return nil, &Error{Exit: ExitValidation, Err: fmt.Errorf("command.type %s is not available in this version: use Start or Join", opts.Config.Command.Type)}
-	}
 	if err := n.start(); err != nil {
 		n.close()
 		n.removePID()
@@ -138,6 +149,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return n.keepMembership(ctx) })
 	group.Go(func() error { return n.keepSnapshots(ctx) })
+	group.Go(func() error { return n.keepRecovery(ctx) })
 	err := group.Wait()
 	n.handOff()
 	stopReplica()
@@ -169,11 +181,18 @@ func (n *Node) close() {
 	}
 }
 
-// runReplica takes part in consensus, once the service lets this node, until
-// it ends or ctx does. The replica's end is told to done.
+// runReplica takes part in consensus, once the service lets this node or the
+// ledger to recover is read, until it ends or ctx does. The replica's end is told to done.
 func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) error {
-	if n.cfg.Command.Type == config.CommandJoin {
-		err := n.join(ctx)
+	var begin func(context.Context) error
+	switch n.cfg.Command.Type {
+	case config.CommandJoin:
+		begin = n.join
+	case config.CommandRecover:
+		begin = n.recoverPublic
+	}
+	if begin != nil {
+		err := begin(ctx)
 		if err != nil || ctx.Err() != nil {
 			done <- nil
 			return err
@@ -299,6 +318,11 @@ func (g govNode) RootAt(seqno synod.SeqNo) ([32]byte, error) { return g.n.tree.R
 func (g govNode) Committed() synod.TxID                      { return g.n.replica.Committed() }
 func (g govNode) Status(id synod.TxID) synod.TxStatus        { return g.n.replica.Status(id) }
 func (g govNode) Effects(tx app.Tx) *js.Effects              { return g.n.effects(tx) }
+func (g govNode) SubmitShare(tx app.Tx, id synod.MemberID, share []byte) (int, bool, error) {
+	return g.n.submitShare(tx, id, share)
+}
+func (g govNode) Recover(tx app.Tx) error { return g.n.recoverPrivate(tx) }
+func (g govNode) ReadsPrivate() bool      { return *g.n.state.Load() == stateReadingPrivateLedger }
 func (g govNode) OnMemberActive(tx app.Tx, id synod.MemberID) error {
 	return g.n.memberActive(tx, id)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,8 +29,10 @@ import (
 type service struct {
 	*node.Node
 	t       testing.TB
+	app     *app.App
 	dir     string
 	members []*identity.Participant
+	shares  []string // the members' private encryption keys
 	user    *identity.Participant
 	log     *slog.Logger
 	stop    func() error
@@ -41,7 +44,7 @@ func start(t testing.TB, a *app.App) *service {
 	t.Helper()
 	dir := t.TempDir()
 	t.Chdir(dir)
-	s := &service{t: t, dir: dir}
+	s := &service{t: t, app: a, dir: dir}
 	write := func(name, content string) string {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -55,10 +58,11 @@ func start(t testing.TB, a *app.App) *service {
 			t.Fatal(err)
 		}
 		s.members = append(s.members, m)
-		_, encryptionKey, err := identity.NewEncryptionKey()
+		private, encryptionKey, err := identity.NewEncryptionKey()
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.shares = append(s.shares, private)
 		members = append(members, map[string]string{
 			"certificate_file":           write(fmt.Sprintf("member%d_cert.pem", i), m.CertPEM),
 			"encryption_public_key_file": write(fmt.Sprintf("member%d_enc_pubk.pem", i), encryptionKey),
@@ -68,39 +72,52 @@ func start(t testing.TB, a *app.App) *service {
 	if s.user, err = identity.NewUser("user0", identity.Secp384r1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(map[string]any{
+	s.launch(map[string]any{"type": "Start", "start": map[string]any{
+		"constitution_files":    []string{write("constitution.js", constitutions.Default())},
+		"members":               members,
+		"service_configuration": map[string]any{"recovery_threshold": 0},
+	}}, nil)
+	return s
+}
+
+// launch runs a node in the service's folder with a command and, over the
+// defaults, more of its configuration.
+func (s *service) launch(command map[string]any, more map[string]any) {
+	s.t.Helper()
+	all := map[string]any{
 		"network": map[string]any{
 			"node_to_node_interface": map[string]any{"bind_address": "127.0.0.1:0"},
 			"rpc_interfaces":         map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}},
 		},
-		"command": map[string]any{"type": "Start", "start": map[string]any{
-			"constitution_files":    []string{write("constitution.js", constitutions.Default())},
-			"members":               members,
-			"service_configuration": map[string]any{"recovery_threshold": 0},
-		}},
-	})
+		"command": command,
+	}
+	maps.Copy(all, more)
+	text, err := json.Marshal(all)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	cfg, err := config.Parse(text)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	write("node.json", string(text))
-	s.log = slog.New(logfmt.New(t.Output(), logfmt.Options{Level: slog.LevelInfo}))
-	if s.Node, err = node.Start(node.Options{Config: cfg, App: a, Logger: s.log, Version: "test"}); err != nil {
-		t.Fatal(err)
+	if err := os.WriteFile(filepath.Join(s.dir, "node.json"), text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.log = slog.New(logfmt.New(s.t.Output(), logfmt.Options{Level: slog.LevelInfo}))
+	if s.Node, err = node.Start(node.Options{Config: cfg, App: s.app, Logger: s.log, Version: "test"}); err != nil {
+		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	run := s.Node
+	go func() { done <- run.Run(ctx) }()
 	s.stop = sync.OnceValue(func() error { cancel(); return <-done })
-	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
-			t.Error(err)
+	stop := s.stop
+	s.t.Cleanup(func() {
+		if err := stop(); err != nil {
+			s.t.Error(err)
 		}
 	})
-	return s
 }
 
 func (s *service) dial(p *identity.Participant) *client.Client {

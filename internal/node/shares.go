@@ -1,33 +1,58 @@
 package node
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"synod"
+	"synod/app"
 	"synod/internal/cose"
 	"synod/internal/identity"
 	"synod/internal/kv"
+	"synod/internal/recovery"
 	"synod/internal/secrets"
 	"synod/internal/tables"
 )
 
-// issueFirstShares gives recovery members their shares of the ledger secret
-// when the service opens, and starts the chain of ledger secrets.
-func (n *Node) issueFirstShares(tx *kv.Tx) error {
-	from, secret := n.secrets.Latest()
-	if err := n.putShares(tx, secret, nil); err != nil {
+// issueShares gives recovery members their shares of the ledger secret when the
+// service opens, and adds to the chain of ledger secrets: its beginning, or after
+// a recovery the secret before
+// (CCF: src/node/share_manager.h, issue_recovery_shares).
+func (n *Node) issueShares(tx *kv.Tx) error {
+	all := n.secrets.All()
+	latest := all[len(all)-1]
+	link := tables.EncryptedPastSecret{NextVersion: new(uint64(latest.From))}
+	if len(all) > 1 {
+		before := all[len(all)-2]
+		sealed, err := latest.Secret.Wrap(before.Secret)
+		if err != nil {
+			return err
+		}
+		link.PreviousLedgerSecret = &tables.PreviousSecret{
+			EncryptedData: sealed, PreviousSecretStoredVersion: n.storedVersion(tx), Version: before.From,
+		}
+	}
+	if err := n.putShares(tx, latest.Secret, nil); err != nil {
 		return err
 	}
-	return tables.PutJSON(tx, tables.HistoricalLedgerSecret, tables.UnitKey(),
-		tables.EncryptedPastSecret{NextVersion: new(uint64(from))})
+	return tables.PutJSON(tx, tables.HistoricalLedgerSecret, tables.UnitKey(), link)
 }
 
 // refreshShares issues new shares of the same secret: membership or threshold
-// have changed.
+// have changed. While a service is recovered the shares are those of the secret
+// that it needs to read its past, and they stay: unlike CCF, which lets them be
+// overwritten.
 func (n *Node) refreshShares(tx *kv.Tx) error {
+	info, _, err := tables.GetJSON[tables.ServiceInfo](tx, tables.Service, tables.UnitKey())
+	if err != nil {
+		return err
+	}
+	if info.Status == tables.ServiceRecovering || info.Status == tables.ServiceWaitingForRecoveryShares {
+		return fmt.Errorf("Cannot refresh recovery shares while the service is %s: they are needed to recover it", info.Status) //nolint:staticcheck // CCF's style of text, shown to members
+	}
 	_, secret := n.secrets.Latest()
 	return n.putShares(tx, secret, n.storedVersion(tx))
 }
@@ -148,24 +173,39 @@ func (n *Node) rekey(tx *kv.Tx) error {
 	}); err != nil {
 		return err
 	}
-	broadcast := tables.LedgerSecretsForNodes{}
+	return n.broadcast(tx, []secrets.Entry{{Secret: next}})
+}
+
+// broadcast encrypts ledger secrets to every node that is trusted, or retired
+// and still counted. One that says not from where on it seals does so from the
+// next entry on.
+func (n *Node) broadcast(tx *kv.Tx, list []secrets.Entry) error {
+	row := tables.LedgerSecretsForNodes{}
 	var failed error
-	err = tables.EachJSON(tx, tables.Nodes, func(id string, node tables.NodeInfo) bool {
+	err := tables.EachJSON(tx, tables.Nodes, func(id string, node tables.NodeInfo) bool {
 		if node.Status != tables.NodeTrusted && (node.Status != tables.NodeRetired || node.RetiredCommitted) {
 			return true
 		}
-		raw := next.Bytes()
-		var wrapped []byte
-		if wrapped, failed = secrets.EncryptToMember([]byte(node.EncryptionPubKey), raw[:]); failed != nil {
-			return false
+		for _, e := range list {
+			raw := e.Secret.Bytes()
+			var s tables.EncryptedLedgerSecret
+			if s.EncryptedSecret, failed = secrets.EncryptToMember([]byte(node.EncryptionPubKey), raw[:]); failed != nil {
+				return false
+			}
+			if e.From != 0 {
+				s.Version = new(uint64(e.From))
+			}
+			if e.StoredAt != 0 {
+				s.PreviousSecretStoredVersion = new(uint64(e.StoredAt))
+			}
+			row[synod.NodeID(id)] = append(row[synod.NodeID(id)], s)
 		}
-		broadcast[synod.NodeID(id)] = []tables.EncryptedLedgerSecret{{EncryptedSecret: wrapped}}
 		return true
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return fmt.Errorf("encrypt the ledger secret to the nodes: %w", err)
 	}
-	return tables.PutJSON(tx, tables.EncryptedLedgerSecrets, tables.UnitKey(), broadcast)
+	return tables.PutJSON(tx, tables.EncryptedLedgerSecrets, tables.UnitKey(), row)
 }
 
 // onNewLedgerSecret takes a rekey's secret into use for the entries after it.
@@ -185,29 +225,138 @@ func (n *Node) onNewLedgerSecret(id synod.TxID, w kv.MapWrites) error {
 				// other node can read.
 				return fmt.Errorf("cannot decrypt the ledger secret made at %s", id)
 			}
-			n.secrets.Set(id.SeqNo+1, secrets.SecretFrom([32]byte(raw)))
+			n.secrets.Add(secrets.Entry{From: id.SeqNo + 1, Secret: secrets.SecretFrom([32]byte(raw)), StoredAt: id.SeqNo})
 		}
 	}
 	return nil
 }
 
-// endorseSelf starts the chain of service identities: the service's key,
-// endorsed by itself (CCF: src/service/internal_tables_access.h).
-func (n *Node) endorseSelf(tx *kv.Tx, info tables.ServiceInfo) error {
-	if tx.Has(tables.ServiceEndorsement, tables.UnitKey()) {
-		return nil
+// endorsePrevious lets the service's key vouch for the one before it, so that
+// what that has signed can be believed; that of a first service vouches for
+// itself (CCF: src/service/internal_tables_access.h, endorse_previous_identity).
+func (n *Node) endorsePrevious(tx *kv.Tx, info tables.ServiceInfo) error {
+	if info.CurrentServiceCreateTxID == nil {
+		return errors.New("the service does not say where it begins")
 	}
 	der, err := identity.PublicKeyDER(&n.service.key.PublicKey)
 	if err != nil {
 		return err
 	}
-	endorsement, err := cose.SignEndorsement(n.service.key, cose.Endorsement{
-		IssuedAt: time.Now().Unix(), EpochStart: *info.CurrentServiceCreateTxID, EndorsedKey: der,
-	})
+	begin := *info.CurrentServiceCreateTxID
+	e := cose.Endorsement{IssuedAt: time.Now().Unix(), EpochStart: begin, EndorsedKey: der}
+	row := tables.COSEEndorsement{EndorsingKey: der}
+	last, ok, err := tables.GetJSON[tables.COSEEndorsement](tx, tables.ServiceEndorsement, tables.UnitKey())
 	if err != nil {
-		return fmt.Errorf("endorse the service's identity: %w", err)
+		return err
 	}
-	return tables.PutJSON(tx, tables.ServiceEndorsement, tables.UnitKey(), tables.COSEEndorsement{
-		Endorsement: endorsement, EndorsingKey: der, EndorsementEpochBegin: *info.CurrentServiceCreateTxID,
+	if ok {
+		if e.EpochRoot, err = lastRoot(tx); err != nil {
+			return err
+		}
+		e.EndorsedKey, e.EpochStart = last.EndorsingKey, last.EndorsementEpochBegin
+		if end := last.EndorsementEpochEnd; end != nil {
+			e.EpochStart = synod.TxID{View: end.View + 2, SeqNo: end.SeqNo + 1}
+		}
+		e.EpochEnd = synod.TxID{View: begin.View - 2, SeqNo: begin.SeqNo - 1}
+		row.EndorsementEpochEnd = &e.EpochEnd
+		if at, ok := tx.VersionOfPreviousWrite(tables.ServiceEndorsement, tables.UnitKey()); ok {
+			row.PreviousVersion = new(uint64(at))
+		}
+	}
+	row.EndorsementEpochBegin = e.EpochStart
+	if row.Endorsement, err = cose.SignEndorsement(n.service.key, e); err != nil {
+		return fmt.Errorf("endorse the previous identity of the service: %w", err)
+	}
+	return tables.PutJSON(tx, tables.ServiceEndorsement, tables.UnitKey(), row)
+}
+
+// lastRoot is the root that the last signature of the previous service covers.
+func lastRoot(tx *kv.Tx) ([]byte, error) {
+	text, ok, err := tables.GetJSON[string](tx, tables.PreviousServiceRoot, tables.UnitKey())
+	if err != nil {
+		return nil, err
+	}
+	root, err := hex.DecodeString(text)
+	if !ok || err != nil || len(root) != 32 {
+		return nil, errors.New("the last signed root of the previous service is not recorded")
+	}
+	return root, nil
+}
+
+// submitShare keeps a recovery share that a member has sent, and says how many
+// there are now and whether it is the whole key. It stays encrypted with the
+// ledger secret, in the ledger too, so that every node can go on if this one dies.
+func (n *Node) submitShare(t app.Tx, id synod.MemberID, raw []byte) (submitted int, full bool, err error) {
+	share, err := secrets.ParseShare(raw)
+	if err != nil {
+		return 0, false, err
+	}
+	_, secret := n.secrets.Latest()
+	sealed, err := secret.Encrypt(raw)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := tables.PutJSON(t, tables.SubmittedShares, []byte(id), tables.Bytes(sealed)); err != nil {
+		return 0, false, err
+	}
+	return t.Len(tables.SubmittedShares), share.IsFull(), nil
+}
+
+// recoverPrivate puts the submitted shares together, walks back through the
+// secrets of the past and gives them to every node. Once that is committed, all
+// of them read the private ledger
+// (CCF: src/node/node_state.h, initiate_private_recovery).
+func (n *Node) recoverPrivate(t app.Tx) error {
+	tx, ok := t.(*kv.Tx)
+	if !ok {
+		panic(fmt.Sprintf("node: recovery on a %T", t))
+	}
+	latest, err := n.combineShares(tx)
+	if err != nil {
+		return err
+	}
+	chain, err := recovery.Secrets(latest, tx, n.ledger)
+	if err != nil {
+		return err
+	}
+	return n.broadcast(tx, chain.All())
+}
+
+// combineShares unwraps the ledger secret that the service to be recovered used
+// last.
+func (n *Node) combineShares(tx *kv.Tx) (*secrets.Secret, error) {
+	conf, _, err := tables.GetJSON[tables.ServiceConfig](tx, tables.ServiceConfiguration, tables.UnitKey())
+	if err != nil {
+		return nil, err
+	}
+	row, ok, err := tables.GetJSON[tables.RecoveryShares](tx, tables.Shares, tables.UnitKey())
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errors.New("Failed to retrieve current recovery shares info") //nolint:staticcheck // CCF's text
+	}
+	_, secret := n.secrets.Latest()
+	var shares []secrets.Share
+	var failed error
+	err = tables.EachJSON(tx, tables.SubmittedShares, func(_ string, sealed tables.Bytes) bool {
+		var raw []byte
+		if raw, failed = secret.Decrypt(sealed); failed != nil {
+			return false
+		}
+		var share secrets.Share
+		if share, failed = secrets.ParseShare(raw); failed != nil {
+			return false
+		}
+		shares = append(shares, share)
+		return true
 	})
+	if err := errors.Join(err, failed); err != nil {
+		return nil, fmt.Errorf("submitted recovery shares: %w", err)
+	}
+	full, err := secrets.Combine(shares, int(conf.RecoveryThreshold))
+	if err != nil {
+		return nil, err
+	}
+	return secrets.UnwrapWith(full, row.WrappedLatestLedgerSecret)
 }

@@ -129,10 +129,14 @@ func (n *Node) recordSnapshot(p *snapshot.Pending) (synod.TxID, error) {
 	return n.replica.Submit(machine.Prepare(tx, p.Digest))
 }
 
-// chooseSnapshot finds the state that a joining node begins with: one that it
-// fetched, else the newest of its directories, else none.
+// chooseSnapshot finds the state that a node begins with that joins or recovers:
+// one that it fetched, else the newest of its directories, else none.
 func (n *Node) chooseSnapshot(ctx context.Context) error {
-	if n.cfg.Command.Type != config.CommandJoin {
+	switch n.cfg.Command.Type {
+	case config.CommandJoin:
+	case config.CommandRecover:
+		return n.chooseRecoverySnapshot(ctx)
+	default:
 		return nil
 	}
 	if n.cfg.Command.Join.FetchRecentSnapshot {
@@ -161,30 +165,43 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 	return nil
 }
 
-// trust is what a snapshot must agree with: the service that this node joins.
+// trust is what a snapshot must agree with: the service that this node joins, or
+// the one that it recovers.
 func (n *Node) trust(f *snapshot.File) snapshot.Trust {
-	return snapshot.Trust{Service: []byte(n.service.cert()), Name: f.Name}
+	service := n.service.cert()
+	if n.recovering != nil {
+		service = n.recovering.previous
+	}
+	return snapshot.Trust{Service: []byte(service), Name: f.Name}
 }
 
 // loadSnapshot puts the chosen snapshot into store and tree, with the secrets
-// that the service gave, and says where consensus goes on from it.
-func (n *Node) loadSnapshot(founding []byte) (*consensus.Start, error) {
+// that the service gave, and says where consensus goes on from it. Of a service
+// that is being recovered, only the public part can be loaded for now.
+func (n *Node) loadSnapshot(start *joinStart) (*consensus.Start, error) {
 	if n.beginning == nil {
-		return &consensus.Start{Configuration: founding}, nil
+		return &consensus.Start{Configuration: start.Configuration, Origin: start.Origin}, nil
 	}
-	f := n.beginning
-	loaded, err := snapshot.Load(f, f.Size, n.trust(f), n.secrets, n.store)
+	f, chain := n.beginning, n.secrets
+	if n.hidden.Load() {
+		chain = nil
+	}
+	loaded, err := snapshot.Load(f, f.Size, n.trust(f), chain, n.store)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", f.Path, err)
 	}
-	if err := f.Close(); err != nil {
-		return nil, err
+	if chain != nil {
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
 	}
 	n.tree.Adopt(loaded.Tree)
 	n.machine.Begin(loaded.TxID.SeqNo)
-	configuration, err := n.loadedConfiguration(loaded.TxID)
-	if err != nil {
-		return nil, err
+	begin := &consensus.Start{After: loaded.TxID, ViewStarts: loaded.ViewStarts, Configuration: start.Configuration, Origin: start.Origin}
+	if loaded.TxID.SeqNo >= start.Origin {
+		if begin.Configuration, err = n.loadedConfiguration(loaded.TxID); err != nil {
+			return nil, err
+		}
 	}
-	return &consensus.Start{After: loaded.TxID, ViewStarts: loaded.ViewStarts, Configuration: configuration}, nil
+	return begin, nil
 }

@@ -73,8 +73,11 @@ func (n *Node) start() error {
 	if err := n.build(); err != nil {
 		return err
 	}
-	if n.cfg.Command.Type == config.CommandJoin {
+	switch n.cfg.Command.Type {
+	case config.CommandJoin:
 		n.setState(statePending)
+	case config.CommandRecover:
+		n.setState(stateReadingPublicLedger)
 	}
 	return n.writeCertificates()
 }
@@ -85,8 +88,14 @@ func (n *Node) checkStart() error {
 		return pidFileExists(n.cfg.OutputFiles.PIDFile)
 	}
 	var err error
-	if n.cfg.Command.Type == config.CommandJoin {
+	switch n.cfg.Command.Type {
+	case config.CommandJoin:
 		return n.readServiceCertificate()
+	case config.CommandRecover:
+		if n.recovering, err = readPrevious(n.cfg); err != nil {
+			return &Error{ExitValidation, err}
+		}
+		return nil
 	}
 	if n.genesis, err = readGenesis(n.cfg); err != nil {
 		return &Error{ExitValidation, err}
@@ -112,6 +121,7 @@ func (n *Node) openLedger() error {
 	}
 	n.ledger, err = ledger.Open(ledger.Config{
 		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log, After: n.startup.SeqNo,
+		Recover: n.cfg.Command.Type == config.CommandRecover,
 	})
 	return err
 }
@@ -165,17 +175,22 @@ func (n *Node) build() error {
 		return err
 	}
 	var create func() (*machine.Prepared, error)
-	if n.cfg.Command.Type == config.CommandStart {
+	switch n.cfg.Command.Type {
+	case config.CommandStart:
 		secret, err := secrets.NewSecret()
 		if err != nil {
 			return err
 		}
 		n.secrets.Set(1, secret)
+		n.origin.Store(1)
 		create = n.create
+	case config.CommandRecover:
+		n.hide()
+		create = n.createRecovered
 	}
 	n.links = n.newLinks()
 	n.replica, err = consensus.New(consensus.Config{
-		ID: name, Log: n.ledger, Machine: n.machine, Signer: signer{n}, Create: create,
+		ID: name, Log: n.ledger, Machine: n.machine, Signer: signer{n}, Create: create, Recover: n.recovering != nil,
 		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, Begins: n.roster.begins, RecordChange: n.recordChange, Snapshot: n.snapshotDue,
 		Tick: tick(n.cfg), ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
 		SignatureTxCount: int(n.cfg.LedgerSignatures.TxCount), SignatureDelay: n.cfg.LedgerSignatures.Delay,

@@ -25,40 +25,62 @@ func (s Stored) next() synod.SeqNo {
 	return s.At + 1
 }
 
-// Restore rebuilds the chain from its latest secret and the writes of
-// historical_encrypted_ledger_secret in ledger order, walking backwards: each
-// holds the secret before, encrypted with the one after it
-// (CCF: src/node/share_manager.h). It stops at the write that holds none. If
-// the first writes are missing, as with a snapshot, so are their secrets. The
-// error wraps ErrRestore or ErrAuthentication.
-func Restore(latest *Secret, writes []Stored) (*Chain, error) {
-	if len(writes) == 0 {
-		return nil, fmt.Errorf("%w: no past secret is stored", ErrRestore)
+// Previous opens the secret that a write holds, with the secret that came into
+// service with the write. It is false if the write holds none: that of a
+// service's first secret. The error wraps ErrAuthentication.
+func (s Stored) Previous(successor *Secret) (Entry, bool, error) {
+	previous := s.Row.PreviousLedgerSecret
+	if previous == nil {
+		return Entry{}, false, nil
 	}
-	last := writes[len(writes)-1]
+	secret, err := successor.Unwrap(previous.EncryptedData)
+	if err != nil {
+		return Entry{}, false, fmt.Errorf("secret for %d, stored at %d: %w", previous.Version, s.At, err)
+	}
+	e := Entry{From: previous.Version, Secret: secret}
+	if previous.PreviousSecretStoredVersion != nil {
+		e.StoredAt = synod.SeqNo(*previous.PreviousSecretStoredVersion)
+	}
+	return e, true, nil
+}
+
+// Restore rebuilds the chain from its latest secret and the last write of
+// historical_encrypted_ledger_secret, walking backwards: each write holds the
+// secret before, encrypted with the one after it, and says where that came into
+// service (CCF: src/node/share_manager.h). read fetches the write at a seqno,
+// false if it is not there, as where a ledger begins after a snapshot: then the
+// secrets before are missing. Its errors are returned; else the error wraps
+// ErrRestore or ErrAuthentication.
+func Restore(latest *Secret, last Stored, read func(synod.SeqNo) (tables.EncryptedPastSecret, bool, error)) (*Chain, error) {
 	c := NewChain()
 	c.Add(Entry{From: last.next(), Secret: latest, StoredAt: last.At})
 	known := map[synod.SeqNo]bool{last.next(): true}
-	current := latest
-	for i := len(writes) - 1; i >= 0; i-- {
-		previous := writes[i].Row.PreviousLedgerSecret
+	current, at := latest, last
+	for {
+		previous := at.Row.PreviousLedgerSecret
 		if previous == nil {
-			break
+			return c, nil
 		}
-		if known[previous.Version] {
-			continue // a service that was opened twice has stored it twice
+		if !known[previous.Version] { // a service that was opened twice has stored it twice
+			e, _, err := at.Previous(current)
+			if err != nil {
+				return nil, err
+			}
+			c.Add(e)
+			known[e.From] = true
+			current = e.Secret
 		}
-		secret, err := current.Unwrap(previous.EncryptedData)
-		if err != nil {
-			return nil, fmt.Errorf("secret for %d, stored at %d: %w", previous.Version, writes[i].At, err)
+		if previous.PreviousSecretStoredVersion == nil {
+			return c, nil
 		}
-		e := Entry{From: previous.Version, Secret: secret}
-		if previous.PreviousSecretStoredVersion != nil {
-			e.StoredAt = synod.SeqNo(*previous.PreviousSecretStoredVersion)
+		stored := synod.SeqNo(*previous.PreviousSecretStoredVersion)
+		if stored >= at.At {
+			return nil, fmt.Errorf("%w: the write at %d points to %d", ErrRestore, at.At, stored)
 		}
-		c.Add(e)
-		known[previous.Version] = true
-		current = secret
+		row, found, err := read(stored)
+		if err != nil || !found {
+			return c, err
+		}
+		at = Stored{At: stored, Row: row}
 	}
-	return c, nil
 }

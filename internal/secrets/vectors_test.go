@@ -93,7 +93,7 @@ func recovered(t testing.TB, n string, start synod.SeqNo) *Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := Restore(latest, past)
+	chain, err := Restore(latest, past[len(past)-1], among(past))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,20 +205,44 @@ func TestSubmittedShare(t *testing.T) {
 	}
 }
 
+// among finds writes in a list.
+func among(writes []Stored) func(synod.SeqNo) (tables.EncryptedPastSecret, bool, error) {
+	return func(seqno synod.SeqNo) (tables.EncryptedPastSecret, bool, error) {
+		for _, w := range writes {
+			if w.At == seqno {
+				return w.Row, true, nil
+			}
+		}
+		return tables.EncryptedPastSecret{}, false, nil
+	}
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	latest := recovered(t, "1", 115).All()[1].Secret
 	_, past := rowsBefore(t, 115)
-	if _, err := Restore(exampleSecret(), past); !errors.Is(err, ErrAuthentication) {
+	last := past[len(past)-1]
+	if _, err := Restore(exampleSecret(), last, among(past)); !errors.Is(err, ErrAuthentication) {
 		t.Errorf("with another secret: %v", err)
 	}
-	if _, err := Restore(latest, nil); !errors.Is(err, ErrRestore) {
-		t.Errorf("from nothing: %v", err)
-	}
-	// From a snapshot, only what follows it is known; a repeated write is
-	// skipped.
-	c, err := Restore(latest, append(past[1:2:2], past[1]))
-	if err != nil || len(c.All()) != 2 {
+	// From a snapshot, only what follows it is known.
+	if c, err := Restore(latest, last, among(nil)); err != nil || len(c.All()) != 2 {
 		t.Errorf("restored %d secrets, %v", len(c.All()), err)
+	}
+	// A write that repeats the one before is skipped.
+	again, stored := last, uint64(last.At)
+	again.At++
+	again.Row.NextVersion = new(uint64(last.next()))
+	repeated := *last.Row.PreviousLedgerSecret
+	repeated.PreviousSecretStoredVersion = &stored
+	again.Row.PreviousLedgerSecret = &repeated
+	if c, err := Restore(latest, again, among(past)); err != nil || len(c.All()) != 2 {
+		t.Errorf("restored %d secrets, %v", len(c.All()), err)
+	}
+	// Writes that point in a circle end.
+	circle := again
+	repeated.PreviousSecretStoredVersion = new(uint64(again.At))
+	if _, err := Restore(latest, circle, among([]Stored{circle})); !errors.Is(err, ErrRestore) {
+		t.Errorf("in a circle: %v", err)
 	}
 }
 

@@ -107,7 +107,14 @@ func ccfSecrets(t testing.TB) *secrets.Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chain, err := secrets.Restore(latest, past)
+	chain, err := secrets.Restore(latest, past[len(past)-1], func(seqno synod.SeqNo) (tables.EncryptedPastSecret, bool, error) {
+		for _, w := range past {
+			if w.At == seqno {
+				return w.Row, true, nil
+			}
+		}
+		return tables.EncryptedPastSecret{}, false, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

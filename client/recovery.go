@@ -1,0 +1,79 @@
+package client
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"synod"
+)
+
+// EncryptedShare returns a member's recovery share as the service keeps it:
+// encrypted for that member, RSA-OAEP with SHA-256. Anybody may ask.
+func (c *Client) EncryptedShare(ctx context.Context, member synod.MemberID) ([]byte, error) {
+	var out struct {
+		Share []byte `json:"encryptedShare"`
+	}
+	if _, err := c.gov(ctx, "recovery/encrypted-shares/"+url.PathEscape(string(member)), &out); err != nil {
+		return nil, fmt.Errorf("get the encrypted recovery share: %w", err)
+	}
+	return out.Share, nil
+}
+
+// DecryptShare decrypts a recovery share with the member's encryption key, PEM in
+// PKCS #8 or PKCS #1. Whoever holds enough shares can read the service's private
+// data: keep it to yourself.
+func DecryptShare(keyPEM, encrypted []byte) ([]byte, error) {
+	block, _ := pem.Decode(keyPEM)
+	if block == nil {
+		return nil, errors.New("the encryption key is not PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		if key, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+			return nil, errors.New("the encryption key is no private key in PKCS #8 or PKCS #1")
+		}
+	}
+	private, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the encryption key is a %T, not RSA", key)
+	}
+	share, err := rsa.DecryptOAEP(sha256.New(), nil, private, encrypted, nil)
+	if err != nil {
+		return nil, errors.New("the share is not encrypted with this key: it is another member's, or the key is an older one")
+	}
+	return share, nil
+}
+
+// SubmittedShares is the answer to a recovery share.
+type SubmittedShares struct {
+	Message   string `json:"message"`
+	Submitted int    `json:"submittedCount"`
+	Threshold int    `json:"recoveryThreshold"`
+	// Full says that the share was the whole key, as owners have it.
+	Full bool       `json:"fullKeySubmitted"`
+	TxID synod.TxID `json:"-"` // of the answer that this came in
+}
+
+// Enough says whether the recovery of private data has begun with this share.
+func (s *SubmittedShares) Enough() bool { return s.Full || s.Submitted >= s.Threshold }
+
+// SubmitShare sends this member's decrypted recovery share.
+func (m *Member) SubmitShare(ctx context.Context, share []byte) (*SubmittedShares, error) {
+	payload, err := json.Marshal(map[string][]byte{"share": share})
+	if err != nil {
+		return nil, fmt.Errorf("encode recovery share: %w", err)
+	}
+	resp, err := m.send(ctx, "recovery/members/"+string(m.signer.ID())+":recover", Message{Kind: KindRecoveryShare, Payload: payload})
+	if err != nil {
+		return nil, fmt.Errorf("submit the recovery share: %w", err)
+	}
+	out := &SubmittedShares{TxID: resp.TxID}
+	return out, decode(resp, out)
+}
