@@ -44,12 +44,8 @@ func (s *service) recover(with bool) *service {
 func (s *service) reopen() {
 	s.t.Helper()
 	s.governed()
-	previous, err := os.ReadFile(filepath.Join(s.dir, "previous.pem"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	s.pass(client.Action{Name: "transition_service_to_open", Args: map[string]any{
-		"previous_service_identity": string(previous), "next_service_identity": s.ServiceCertificate(),
+		"previous_service_identity": s.previous(), "next_service_identity": s.ServiceCertificate(),
 	}})
 	for i := range s.members {
 		if answer := s.share(i); answer.Enough() {
@@ -57,6 +53,16 @@ func (s *service) reopen() {
 		}
 	}
 	<-s.Opened()
+}
+
+// previous is the certificate of the service that this one recovers.
+func (s *service) previous() string {
+	s.t.Helper()
+	pem, err := os.ReadFile(filepath.Join(s.dir, "previous.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(pem)
 }
 
 // share has a member send its recovery share.

@@ -126,12 +126,10 @@ func (p *public) entries() error {
 			return err
 		case err != nil:
 			p.out.Reason = err.Error()
-			return nil
 		}
-		for _, b := range raw {
-			if err := p.entry(b); err != nil {
+		for i := 0; i < len(raw) && p.out.Reason == ""; i++ {
+			if err := p.entry(raw[i]); err != nil {
 				p.out.Reason = err.Error()
-				return nil
 			}
 			next++
 		}
