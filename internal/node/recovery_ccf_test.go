@@ -68,7 +68,8 @@ func TestRecoverServiceOfCCF(t *testing.T) {
 			}
 			<-s.Opened()
 
-			s.wantRecord(1, "private record 1")
+			s.wantRecord(100, "private record 0")
+			s.wantRecord(322, "after rekey 22")
 			id := s.record(1000, "written by Synod")
 			if id.View != 8 {
 				t.Errorf("the recovered service is in view %d, want 8", id.View)
@@ -94,7 +95,8 @@ func TestRecoverServiceOfCCF(t *testing.T) {
 			}})
 			s.share(1)
 			<-s.Opened()
-			s.wantRecord(1, "private record 1")
+			s.wantRecord(100, "private record 0")
+			s.wantRecord(322, "after rekey 22")
 			s.wantRecord(1000, "written by Synod")
 		})
 	}
