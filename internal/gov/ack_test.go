@@ -10,6 +10,7 @@ import (
 	"synod"
 	"synod/internal/cose"
 	"synod/internal/kv"
+	"synod/internal/secrets"
 	"synod/internal/tables"
 )
 
@@ -117,16 +118,50 @@ func TestRecovery(t *testing.T) {
 	if a := shares(other); a.Status != 404 || a.message() != "Recovery share not found for member m["+other+"]." {
 		t.Errorf("no share %v", a)
 	}
-	submit := func() *answer {
-		return s.post(m, "/recovery/members/"+m.id+":recover", cose.GovHeader{MsgType: "recovery_share"}, `{"share":"AQID"}`)
+	n := s.addMembers(1)[0]
+	submit := func(m *member, to, payload string) *answer {
+		return s.post(m, "/recovery/members/"+to+":recover", cose.GovHeader{MsgType: "recovery_share"}, payload)
 	}
-	if a := submit(); a.Status != 403 || a.code() != "ServiceNotWaitingForRecoveryShares" || a.message() != "Service is not waiting for recovery shares." {
+	if a := submit(m, m.id, `{"share":"AQ=="}`); a.Status != 403 || a.code() != "ServiceNotWaitingForRecoveryShares" || a.message() != "Service is not waiting for recovery shares." {
 		t.Errorf("submit %v", a)
 	}
 	s.write(func(tx *kv.Tx) {
 		put(t, tx, tables.Service, "", tables.ServiceInfo{Status: tables.ServiceWaitingForRecoveryShares})
+		put(t, tx, tables.ServiceConfiguration, "", tables.ServiceConfig{RecoveryThreshold: 2})
 	})
-	if a := submit(); a.Status != 501 {
-		t.Errorf("submit while waiting %v", a)
+	s.node.reading = true
+	if a := submit(m, m.id, `{"share":"AQ=="}`); a.Status != 403 || a.code() != "NodeAlreadyRecovering" || a.message() != "Node is already recovering private ledger." {
+		t.Errorf("submit while it is read %v", a)
+	}
+	s.node.reading = false
+	for to, want := range map[string]string{n.id: "InvalidAuthenticationInfo", "me": "InvalidResourceName"} {
+		if a := submit(m, to, `{"share":"AQ=="}`); a.Status != 400 || a.code() != want {
+			t.Errorf("submit as %s %v", to, a)
+		}
+	}
+	for _, bad := range []string{`{}`, `{"share":"AQID"}`, `{"share":3}`, `[]`, ``} {
+		if a := submit(m, m.id, bad); a.Status != 400 || a.code() != "InvalidInput" {
+			t.Errorf("submit %s %v", bad, a)
+		}
+	}
+	const first = `{"fullKeySubmitted":false,"message":"1/2 recovery shares successfully submitted","recoveryThreshold":2,"submittedCount":1}`
+	for range 2 { // a member that sends its share again has still sent one
+		if a := submit(m, m.id, `{"share":"AQ=="}`); a.Body != first {
+			t.Errorf("submit one of two %v", a)
+		}
+	}
+	s.node.fault = secrets.ErrShares
+	if a := submit(n, n.id, `{"share":"AQ=="}`); a.Status != 500 || a.message() != "Failed to initiate private recovery." {
+		t.Errorf("shares that make no key %v", a)
+	}
+	s.node.fault = nil
+	if a := submit(n, n.id, `{"share":"AQ=="}`); a.Body != first {
+		t.Errorf("after all were cleared %v", a)
+	}
+	if a := submit(m, m.id, `{"share":"AQ=="}`); !strings.Contains(a.Body, `"2/2 recovery shares successfully submitted\nEnd of recovery procedure initiated"`) {
+		t.Errorf("the last of two %v", a)
+	}
+	if a := submit(m, m.id, `{"share":"AA=="}`); !strings.Contains(a.Body, `"Full recovery key successfully submitted\nEnd of recovery procedure initiated"`) {
+		t.Errorf("the whole key %v", a)
 	}
 }

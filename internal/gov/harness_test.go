@@ -23,6 +23,7 @@ import (
 	"synod/internal/identity"
 	"synod/internal/js"
 	"synod/internal/kv"
+	"synod/internal/secrets"
 	"synod/internal/tables"
 )
 
@@ -46,6 +47,7 @@ type node struct {
 	fault   error // of every effect
 	active  []synod.MemberID
 	store   *kv.Store
+	reading bool // private data
 }
 
 func (n *node) RootAt(seqno synod.SeqNo) ([32]byte, error) { return n.root(seqno) }
@@ -85,12 +87,17 @@ func (n *node) Effects(app.Tx) *js.Effects {
 	}
 }
 
-func (n *node) SubmitShare(app.Tx, synod.MemberID, []byte) (int, bool, error) {
-	return 1, false, n.did("submit share")
+// SubmitShare takes shares of one byte: 0 is the whole key.
+func (n *node) SubmitShare(tx app.Tx, id synod.MemberID, share []byte) (int, bool, error) {
+	if len(share) != 1 {
+		return 0, false, secrets.ErrShares
+	}
+	tx.Put(tables.SubmittedShares, []byte(id), share)
+	return tx.Len(tables.SubmittedShares), share[0] == 0, nil
 }
 
 func (n *node) Recover(app.Tx) error { return n.did("recover") }
-func (n *node) ReadsPrivate() bool   { return false }
+func (n *node) ReadsPrivate() bool   { return n.reading }
 
 func (n *node) OnMemberActive(_ app.Tx, id synod.MemberID) error {
 	n.active = append(n.active, id)

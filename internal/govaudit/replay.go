@@ -146,6 +146,11 @@ func (n *node) Committed() synod.TxID                       { return synod.TxID{
 func (n *node) Status(synod.TxID) synod.TxStatus            { return "" }
 func (n *node) Effects(tx app.Tx) *js.Effects               { return n.effects(tx) }
 func (n *node) OnMemberActive(app.Tx, synod.MemberID) error { return errNotHere }
+func (n *node) SubmitShare(app.Tx, synod.MemberID, []byte) (int, bool, error) {
+	return 0, false, errNotHere
+}
+func (n *node) Recover(app.Tx) error { return errNotHere }
+func (n *node) ReadsPrivate() bool   { return false }
 
 // run gives a signed request to a handler of governance on the state before
 // the transaction. The handler's writes are in the returned transaction, which
