@@ -19,7 +19,7 @@ import (
 var errDifferent = errors.New("the deployed application is another")
 
 // deployedModulesMax bounds how many modules are fetched from a service.
-const deployedModulesMax = 10_000
+const deployedModulesMax = 100_000
 
 func newAppDiff(env *Env) *cobra.Command {
 	c := &cobra.Command{

@@ -166,12 +166,12 @@ func newProposalShow(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "show PROPOSAL",
 		Short:   "Show a proposal: its state, votes and actions",
-		Long:    "Long texts, such as the modules of an application, are cut; --full shows them.",
+		Long:    "Long texts and lists, such as the modules of an application, are cut; --full\nshows them.",
 		Example: "  synod proposal show 5f3c… -o json",
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
-	full := c.Flags().Bool("full", false, "show long texts whole")
+	full := c.Flags().Bool("full", false, "show long texts and lists whole")
 	c.RunE = func(cmd *cobra.Command, a []string) error {
 		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
@@ -202,12 +202,14 @@ func newProposalShow(env *Env) *cobra.Command {
 		for member, failure := range prop.VoteFailures {
 			fmt.Fprintf(p.out, "ballot   %s failed: %s\n", member, failure.Reason)
 		}
-		var out any
+		var out []any
 		if json.Unmarshal(actionsOf(actions), &out) != nil {
 			return nil
 		}
-		if !*full {
-			out = cutTexts(out)
+		for i := range out { // every action is shown
+			if !*full {
+				out[i] = cut(out[i])
+			}
 		}
 		text, err := json.MarshalIndent(out, "", "  ")
 		if err != nil {
@@ -219,21 +221,26 @@ func newProposalShow(env *Env) *cobra.Command {
 	return c
 }
 
-// cutTexts shortens every long text in a JSON value.
-func cutTexts(v any) any {
-	const shown = 160 // bytes
+// cut shortens every long text and list in a JSON value.
+func cut(v any) any {
+	const textMax, listMax = 160, 20 // bytes, elements
 	switch v := v.(type) {
 	case string:
-		if len(v) > shown {
-			return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(v[:shown], ""), len(v))
+		if len(v) > textMax {
+			return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(v[:textMax], ""), len(v))
 		}
 	case []any:
-		for i := range v {
-			v[i] = cutTexts(v[i])
+		shown := v
+		if len(v) > listMax {
+			shown = append(v[:listMax:listMax], fmt.Sprintf("… (%d more)", len(v)-listMax))
 		}
+		for i := range shown {
+			shown[i] = cut(shown[i])
+		}
+		return shown
 	case map[string]any:
 		for k := range v {
-			v[k] = cutTexts(v[k])
+			v[k] = cut(v[k])
 		}
 	}
 	return v

@@ -42,6 +42,12 @@ type service struct {
 // nil application means the JavaScript application.
 func start(t testing.TB, a *app.App) *service {
 	t.Helper()
+	return startOn(t, a, map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}})
+}
+
+// startOn is start with these interfaces, "main" among them.
+func startOn(t testing.TB, a *app.App, interfaces map[string]any) *service {
+	t.Helper()
 	dir := t.TempDir()
 	t.Chdir(dir)
 	s := &service{t: t, app: a, dir: dir}
@@ -87,7 +93,7 @@ func (s *service) launch(command map[string]any, more map[string]any) {
 	all := map[string]any{
 		"network": map[string]any{
 			"node_to_node_interface": map[string]any{"bind_address": "127.0.0.1:0"},
-			"rpc_interfaces":         map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}},
+			"rpc_interfaces":         interfaces,
 		},
 		"command": command,
 	}
