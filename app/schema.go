@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"synod"
 )
@@ -29,8 +30,22 @@ type field struct {
 	optional     bool
 }
 
-// fieldsOf lists the fields of a struct that have a name outside.
+// knownFields holds []field by reflect.Type: a program has few types, and each
+// request asks for the same.
+var knownFields sync.Map
+
+// fieldsOf lists the fields of a struct that have a name outside. The list is
+// shared.
 func fieldsOf(t reflect.Type) []field {
+	if known, ok := knownFields.Load(t); ok {
+		return known.([]field) //nolint:forcetypeassert // nothing else is in it
+	}
+	list := listFields(t)
+	knownFields.Store(t, list)
+	return list
+}
+
+func listFields(t reflect.Type) []field {
 	var list []field
 	for _, f := range reflect.VisibleFields(t) {
 		if !f.IsExported() || f.Anonymous {

@@ -30,7 +30,9 @@ func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 		r.signed.add(s.TxID.SeqNo)
 	}
 	r.committed.Store(&sig.TxID)
-	r.waiters.committed(sig.TxID.SeqNo)
+	if woken := r.waiters.committed(sig.TxID.SeqNo); woken > 0 {
+		r.signer.group = int64(woken)
+	}
 }
 
 // signedIndex knows where the committed signatures are, 8 bytes each, so that a

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -110,14 +111,23 @@ func (r *Replica) verify(sig *evidence.Signature) {
 	r.toVerify <- sig
 }
 
-// runVerifier is the verifying worker.
-func (r *Replica) runVerifier() {
+// runVerifier is the verifying worker. After each signature it rests, so that it
+// keeps to its share of a core: the newest that comes meanwhile is next, and
+// covers those before it.
+func (r *Replica) runVerifier(ctx context.Context) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for sig := range r.toVerify {
+		start := threadTime()
 		if err := r.cfg.Verify(sig); err != nil {
 			select {
 			case r.refused <- fmt.Errorf("the signature at %s: %w", sig.TxID, err):
 			default:
 			}
+		}
+		select {
+		case <-time.After((verifyingShare - 1) * (threadTime() - start)):
+		case <-ctx.Done():
 		}
 	}
 }

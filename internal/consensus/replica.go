@@ -48,6 +48,10 @@ const (
 	// signingShare is which part of one core signing may take: a signature
 	// that cost d is followed by none for (signingShare-1)·d.
 	signingShare = 10
+	// awaitedShare is signingShare while a request waits for commit.
+	awaitedShare = 2
+	// verifyingShare is which part of one core verifying may take.
+	verifyingShare = 20
 	// signingBurst is how many signatures' worth of that gap may be saved up
 	// while idle, so that a lone client never waits for the gap.
 	signingBurst = 4
@@ -338,7 +342,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	workers.Go(r.runStorage)
 	workers.Go(r.runSigner)
-	workers.Go(r.runVerifier)
+	workers.Go(func() { r.runVerifier(ctx) })
 	defer func() {
 		close(r.toSign)
 		close(r.disk)

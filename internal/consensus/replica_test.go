@@ -237,12 +237,15 @@ func TestConflictGoesBackToTheCaller(t *testing.T) {
 // its own: the cost of signing stays at its share, with a burst after a rest,
 // whatever one signature costs.
 func TestSigningKeepsToItsShare(t *testing.T) {
-	for _, cost := range []time.Duration{100 * time.Microsecond, time.Millisecond, 20 * time.Millisecond} {
+	for _, c := range []struct{ cost, share time.Duration }{
+		{100 * time.Microsecond, signingShare}, {time.Millisecond, signingShare}, {20 * time.Millisecond, signingShare}, {time.Millisecond, awaitedShare},
+	} {
+		cost, share := c.cost, c.share
 		var s signState
 		now := time.Unix(0, 0)
 		signFor := func(d time.Duration) (spent time.Duration) {
 			for end := now.Add(d); now.Before(end); {
-				if wait := s.affordable(now); wait > 0 {
+				if wait := s.affordable(now, share); wait > 0 {
 					now = now.Add(wait)
 					continue
 				}
@@ -253,14 +256,14 @@ func TestSigningKeepsToItsShare(t *testing.T) {
 			return spent
 		}
 		const long = 10 * time.Second
-		if spent, most := signFor(long), long/signingShare+(signingBurst+2)*cost; spent > most || spent < long/signingShare/2 {
-			t.Errorf("signatures of %s took %s of %s, want about %s", cost, spent, long, long/signingShare)
+		if spent, most := signFor(long), long/share+(signingBurst+2)*cost; spent > most || spent < long/share/2 {
+			t.Errorf("signatures of %s took %s of %s, want about %s", cost, spent, long, long/share)
 		}
 		// Forced signatures make a debt, but not one that those who wait pay for long.
 		for range 1000 {
 			s.spent(cost, now)
 		}
-		if wait := s.affordable(now); wait > 3*signingShare*cost {
+		if wait := s.affordable(now, share); wait > 3*share*cost {
 			t.Errorf("after a thousand forced signatures of %s the next waits %s", cost, wait)
 		}
 	}

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -20,6 +21,7 @@ type signState struct {
 	credit       time.Duration // signing time that may be spent now
 	refilled     time.Time
 	notBefore    time.Time // after a failure
+	group        int64     // how many requests the last commit that somebody waited for has answered
 	busy         bool      // the worker has a job, maybe of a view that is over
 }
 
@@ -53,26 +55,46 @@ func (r *Replica) sign(now time.Time) time.Duration {
 		r.startSign()
 		return never
 	}
-	wait := time.Duration(0)
-	if !r.waiters.any() && !r.interest.Load() {
+	wait, share := time.Duration(0), time.Duration(signingShare)
+	switch waiting := r.waiters.unsigned.Load(); {
+	case waiting > 0:
+		share, wait = awaitedShare, r.gather(waiting).Sub(now)
+	case !r.interest.Load():
 		wait = r.signer.lastOrdered.Add(r.cfg.Quiet).Sub(now)
 	}
-	if wait = max(wait, r.signer.affordable(now)); wait <= 0 {
+	if wait = max(wait, r.signer.affordable(now, share)); wait <= 0 {
 		r.startSign()
 		return never
 	}
 	return min(wait, overdue)
 }
 
-// affordable is how long until signing has earned the cost of a signature.
-func (s *signState) affordable(now time.Time) time.Duration {
+// gather is until when a signature that somebody waits for is put off so that
+// others share it. Whoever was answered by the last commit may be about to
+// write again: as long as fewer wait than then, and transactions come in shorter
+// intervals than half of what a signature costs.
+func (r *Replica) gather(waiting int64) time.Time {
+	s := &r.signer
+	if waiting >= s.group {
+		return time.Time{}
+	}
+	until, most := s.lastOrdered.Add(s.cost/2), s.firstPending.Add(2*s.cost)
+	if most.Before(until) {
+		return most
+	}
+	return until
+}
+
+// affordable is how long until signing has earned the cost of a signature, at
+// one part in share of a core.
+func (s *signState) affordable(now time.Time, share time.Duration) time.Duration {
 	if s.cost == 0 {
 		return 0
 	}
-	s.credit += now.Sub(s.refilled) / signingShare
+	s.credit += now.Sub(s.refilled) / share
 	s.credit = min(s.credit, signingBurst*s.cost)
 	s.refilled = now
-	return (s.cost - s.credit) * signingShare
+	return (s.cost - s.credit) * share
 }
 
 // spent accounts for a signature that took cost.
@@ -112,12 +134,16 @@ func (r *Replica) startSign() {
 	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
 }
 
-// runSigner is the signing worker.
+// runSigner is the signing worker. It keeps a thread to itself, whose processor
+// time is what a signature costs: on a busy machine it takes longer than that,
+// and commits must not become rarer for it.
 func (r *Replica) runSigner() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for job := range r.toSign {
-		start := time.Now()
+		start := threadTime()
 		sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
-		r.signatures <- signResult{job: job, sig: sig, cost: time.Since(start), err: err}
+		r.signatures <- signResult{job: job, sig: sig, cost: threadTime() - start, err: err}
 	}
 }
 
@@ -165,4 +191,5 @@ func (r *Replica) signedAt(sig *evidence.Signature) {
 	r.sigs = append(r.sigs, pendingSignature{sig, r.pending})
 	r.signer.lastSigned = sig.TxID.SeqNo
 	r.signer.firstPending = time.Time{}
+	r.waiters.covered(sig.TxID.SeqNo)
 }

@@ -17,6 +17,9 @@ type waiters struct {
 	passed  synod.SeqNo               // guarded by mu: commit has told those up to here
 	stopped bool                      // guarded by mu
 	proofs  int                       // guarded by mu: waiters that want a proof
+	signed  synod.SeqNo               // guarded by mu: the newest signature that is ordered
+
+	unsigned atomic.Int64 // how many wait for what no signature covers yet; changed under mu
 }
 
 type waiter struct {
@@ -33,8 +36,13 @@ func (w *waiters) start(seqno synod.SeqNo) {
 	w.passed = seqno
 }
 
-// any says whether somebody waits.
-func (w *waiters) any() bool { return w.count.Load() > 0 }
+// covered notes the newest signature that is ordered.
+func (w *waiters) covered(seqno synod.SeqNo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signed = seqno
+	w.unsigned.Store(0)
+}
 
 // add registers a waiter; false if there is nothing to wait for.
 func (w *waiters) add(x *waiter) bool {
@@ -45,6 +53,9 @@ func (w *waiters) add(x *waiter) bool {
 	}
 	w.bySeqNo[x.id.SeqNo] = append(w.bySeqNo[x.id.SeqNo], x)
 	w.count.Add(1)
+	if x.id.SeqNo > w.signed {
+		w.unsigned.Add(1)
+	}
 	if x.wantProof {
 		w.proofs++
 	}
@@ -76,6 +87,9 @@ func (w *waiters) set(seqno synod.SeqNo, list []*waiter) {
 
 func (w *waiters) gone(x *waiter) {
 	w.count.Add(-1)
+	if x.id.SeqNo > w.signed && w.unsigned.Load() > 0 {
+		w.unsigned.Add(-1)
+	}
 	if x.wantProof {
 		w.proofs--
 	}
@@ -99,16 +113,18 @@ func (w *waiters) wantingProof(seqno synod.SeqNo) []*waiter {
 	return list
 }
 
-// committed wakes the waiters up to seqno.
-func (w *waiters) committed(seqno synod.SeqNo) {
+// committed wakes the waiters up to seqno and says how many there were.
+func (w *waiters) committed(seqno synod.SeqNo) (woken int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passed = seqno
 	for s, ws := range w.bySeqNo {
 		if s <= seqno {
+			woken += len(ws)
 			w.wake(s, ws)
 		}
 	}
+	return woken
 }
 
 // stop wakes everybody.

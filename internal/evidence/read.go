@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"encoding/hex"
 	"encoding/json"
@@ -64,6 +65,26 @@ func Read(id synod.TxID, ws *kv.WriteSet, root [32]byte) (*Signature, error) {
 // do not matter. A record without a certificate is of a node that had none
 // yet, and only the service's signature counts.
 func (s *Signature) Verify(service *ecdsa.PublicKey) error {
+	return NewVerifier(service).Verify(s)
+}
+
+// Verifier is Signature.Verify for many signatures of one service. It remembers
+// the last certificate that it found endorsed. One goroutine uses it at a time.
+type Verifier struct {
+	service  *ecdsa.PublicKey
+	kid      string
+	endorsed string // PEM
+	key      crypto.PublicKey
+	node     synod.NodeID
+}
+
+// NewVerifier makes a verifier for the service of a key.
+func NewVerifier(service *ecdsa.PublicKey) *Verifier {
+	return &Verifier{service: service, kid: identity.ServiceKID(service)}
+}
+
+// Verify checks both signatures.
+func (v *Verifier) Verify(s *Signature) error {
 	root, err := hex.DecodeString(s.Record.Root)
 	if err != nil || len(root) != 32 {
 		return errors.New("the signed root is not 32 bytes in hex")
@@ -75,27 +96,39 @@ func (s *Signature) Verify(service *ecdsa.PublicKey) error {
 	switch {
 	case ledger.TxID != s.TxID:
 		return fmt.Errorf("the service signature is of transaction %s", ledger.TxID)
-	case ledger.KID != identity.ServiceKID(service):
+	case ledger.KID != v.kid:
 		return fmt.Errorf("the service signature is by key %s, not by the service's", ledger.KID)
 	}
-	if err := message.Verify(service, root); err != nil {
+	if err := message.Verify(v.service, root); err != nil {
 		return fmt.Errorf("service signature: %w", err)
 	}
 	if s.Record.Cert == "" {
 		return nil
 	}
-	cert, err := identity.ParseCertPEM([]byte(s.Record.Cert))
-	if err != nil {
+	if err := v.certificate(s.Record.Cert); err != nil {
 		return fmt.Errorf("certificate in the signature record: %w", err)
 	}
-	if err := identity.EndorsedBy(cert, service); err != nil {
-		return fmt.Errorf("certificate in the signature record: %w", err)
-	}
-	if identity.NodeIDOf(cert.PublicKey) != s.Record.Node {
+	if v.node != s.Record.Node {
 		return errors.New("the certificate in the signature record is another node's")
 	}
-	if !identity.VerifyDigest(cert.PublicKey, [32]byte(root), s.Record.Sig) {
+	if !identity.VerifyDigest(v.key, [32]byte(root), s.Record.Sig) {
 		return fmt.Errorf("the signature of node %s does not verify", s.Record.Node)
 	}
+	return nil
+}
+
+// certificate makes sure that the service has endorsed a certificate.
+func (v *Verifier) certificate(pem string) error {
+	if pem == v.endorsed {
+		return nil
+	}
+	cert, err := identity.ParseCertPEM([]byte(pem))
+	if err != nil {
+		return err
+	}
+	if err := identity.EndorsedBy(cert, v.service); err != nil {
+		return err
+	}
+	v.endorsed, v.key, v.node = pem, cert.PublicKey, identity.NodeIDOf(cert.PublicKey)
 	return nil
 }

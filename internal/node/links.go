@@ -63,8 +63,12 @@ func (n *Node) receive(from synod.NodeID, b []byte) {
 }
 
 // verifySignature checks a signature of another node against the service's key.
+// The verifying worker of consensus runs it.
 func (n *Node) verifySignature(s *evidence.Signature) error {
-	return s.Verify(&n.service.key.PublicKey)
+	if n.verifier == nil {
+		n.verifier = evidence.NewVerifier(&n.service.key.PublicKey)
+	}
+	return n.verifier.Verify(s)
 }
 
 // primary is who leads, if this node knows.

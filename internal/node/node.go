@@ -66,6 +66,7 @@ type Node struct {
 	sessions   httpd.Gauge // over all client interfaces
 	n2n        net.Listener
 	n2nAddr    string
+	verifier   *evidence.Verifier // of other nodes' signatures; the verifying worker's
 	attested   attestation
 	wrotePID   bool
 	genesis    *genesis    // read at start, nil once the service is created
