@@ -9,5 +9,5 @@
 // itself; leaves below the last service commit are flushed and cannot be
 // retracted.
 //
-// It starts no goroutine. Reading order: tree.go, sign.go.
+// Signer.Sign starts a goroutine and waits for it. Reading order: tree.go, sign.go.
 package evidence

@@ -38,17 +38,23 @@ type Signature struct {
 }
 
 // Sign signs root, the one over 0..id.SeqNo-1, for the signature transaction
-// id; tree is that tree, serialised. It costs two ECDSA signatures.
+// id; tree is that tree, serialised. It costs two ECDSA signatures, which are made
+// side by side, the service's on a goroutine of its own.
 func (s *Signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*Signature, error) {
+	claims := cose.LedgerSignature{KID: s.ServiceKID, IssuedAt: s.Now().Unix(), Issuer: s.Issuer, Subject: s.Subject, TxID: id}
+	var envelope []byte
+	sealed := make(chan error, 1)
+	go func() {
+		var err error
+		envelope, err = cose.SignLedger(s.ServiceKey, claims, root)
+		sealed <- err
+	}()
 	nodeSig, err := identity.SignDigest(s.NodeKey, root)
+	if serviceErr := <-sealed; serviceErr != nil {
+		return nil, fmt.Errorf("sign root at %s with the service key: %w", id, serviceErr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("sign root at %s with the node key: %w", id, err)
-	}
-	envelope, err := cose.SignLedger(s.ServiceKey, cose.LedgerSignature{
-		KID: s.ServiceKID, IssuedAt: s.Now().Unix(), Issuer: s.Issuer, Subject: s.Subject, TxID: id,
-	}, root)
-	if err != nil {
-		return nil, fmt.Errorf("sign root at %s with the service key: %w", id, err)
 	}
 	rec := tables.SignatureRecord{
 		Cert:        s.NodeCert(),
