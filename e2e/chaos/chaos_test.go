@@ -74,6 +74,7 @@ func TestChaos(t *testing.T) {
 	w := &workload{service: s, began: time.Now(), rate: *flagRate, clients: 2 * *flagNodes, journal: json.NewEncoder(buffer)}
 	r := &run{t: t, service: s, workload: w, rng: rand.New(rand.NewPCG(seed, 0))}
 	working, rest := context.WithCancel(ctx)
+	go r.pulse.run(working)
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(working, seed) }()
 	err = r.strike(ctx, *flagTime)

@@ -219,6 +219,45 @@ func (c *session) json(path string, out any) error {
 	return json.Unmarshal(body, out)
 }
 
+// pulse notes how late this process is woken: a machine that has more to do than
+// it can holds up nodes as well.
+type pulse struct {
+	mu   sync.Mutex
+	late []lateness // guarded by mu
+}
+
+type lateness struct {
+	at time.Time
+	by time.Duration
+}
+
+func (p *pulse) run(ctx context.Context) {
+	const beat = 10 * time.Millisecond
+	for ctx.Err() == nil {
+		due := time.Now().Add(beat)
+		pause(ctx, beat)
+		if now := time.Now(); now.Sub(due) > beat {
+			p.mu.Lock()
+			p.late = append(p.late, lateness{now, now.Sub(due)})
+			p.mu.Unlock()
+		}
+	}
+}
+
+// since is how much later than it should have been this process was woken since
+// then, in all.
+func (p *pulse) since(begin time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all time.Duration
+	for _, l := range p.late {
+		if l.at.After(begin) {
+			all += l.by
+		}
+	}
+	return all
+}
+
 // figures are what was measured, by what it is.
 type figures struct {
 	names []string
