@@ -194,11 +194,20 @@ func (r *run) terminated(n *node) (time.Time, error) {
 	return lost, n.cmd.Process.Signal(syscall.SIGTERM)
 }
 
-// filled leaves some room for the last write to be torn.
+// filled leaves some room for the last write to be torn, or none. A chunk that
+// ends meanwhile makes more room, but not for long.
 func (r *run) filled(n *node) (time.Time, error) {
 	lost := time.Now()
 	n.leave()
-	return lost, n.fill(r.rng.Int64N(4 << 10))
+	if r.rng.IntN(2) == 0 {
+		return lost, n.limit(0)
+	}
+	longest, err := n.longest()
+	if err != nil {
+		return lost, err
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = n.limit(0) }) // or it has ended
+	return lost, n.limit(longest + r.rng.Int64N(4<<10))
 }
 
 // loseBackups kills backups; nothing is to be felt of it.

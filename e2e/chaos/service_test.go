@@ -350,30 +350,24 @@ func (n *node) hold(stop bool) error {
 	return n.cmd.Process.Signal(signal)
 }
 
-// fill lets no file of the node grow further than some bytes beyond the longest
-// of its ledger, as a full disk does.
-func (n *node) fill(room int64) error {
+// longest is the size of the longest file of the node's ledger, in bytes.
+func (n *node) longest() (int64, error) {
 	files, err := os.ReadDir(filepath.Join(n.dir, "ledger"))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var newest os.DirEntry
-	start := -1
+	var longest int64
 	for _, f := range files {
-		var first int
-		if _, err := fmt.Sscanf(f.Name(), "ledger_%d", &first); err == nil && first > start {
-			start, newest = first, f
+		if info, err := f.Info(); err == nil { // it may have another name by now
+			longest = max(longest, info.Size())
 		}
 	}
-	if newest == nil {
-		return errors.New("no ledger")
-	}
-	info, err := newest.Info()
-	if err != nil {
-		return err
-	}
-	limit := uint64(info.Size() + room)
-	return unix.Prlimit(n.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: unix.RLIM_INFINITY}, nil)
+	return longest, nil
+}
+
+// limit lets no file of the node grow beyond so many bytes, as a full disk does.
+func (n *node) limit(size int64) error {
+	return unix.Prlimit(n.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: uint64(size), Max: unix.RLIM_INFINITY}, nil)
 }
 
 // govern has the members pass a proposal, at one node after the other.

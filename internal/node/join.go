@@ -52,6 +52,9 @@ func (n *Node) join(ctx context.Context) error {
 		case err != nil:
 			n.log.LogAttrs(ctx, slog.LevelInfo, "join not answered, will retry", slog.String("target", target), slog.String("err", err.Error()))
 			pause = n.cfg.Command.Join.RetryTimeout
+			// A primary that a redirect led to may be gone; who sent us there
+			// knows the next one.
+			target = n.cfg.Command.Join.TargetRPCAddress
 		case next != "":
 			target = next
 		case answer.NetworkInfo != nil:
