@@ -145,7 +145,15 @@ func startApp(t testing.TB, dir, binary string) *node {
 		t.Fatal(err)
 	}
 	go func() { _ = n.cmd.Wait(); close(n.exited) }()
-	t.Cleanup(func() { _ = n.cmd.Process.Kill(); <-n.exited })
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill()
+		<-n.exited
+		if t.Failed() {
+			const shown = 60 // lines
+			lines := strings.Split(n.file("out"), "\n")
+			t.Logf("%s:\n%s%s", dir, strings.Join(lines[max(len(lines)-shown, 0):], "\n"), n.file("err"))
+		}
+	})
 	return n
 }
 

@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 
+import iptc
 import infra.e2e_args
 import infra.interfaces
 import infra.logging_app
@@ -134,8 +135,7 @@ def run_steps(group, args):
         for name, keywords, until in group["steps"]:
             yield name, *judge(name, until, network, args, **keywords)
             if until:  # the rules of a function that did not come to its end
-                network.partitioner.cleanup()
-                network.partitioner = infra.partitions.Partitioner(network)
+                iptc.easy.flush_chain("filter", infra.partitions.CCF_IPTABLES_CHAIN)
                 network.wait_for_primary_unanimity()
                 if len(network.get_joined_nodes()) > group["nodes"]:
                     network.resize(group["nodes"], args)

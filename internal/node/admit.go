@@ -145,6 +145,9 @@ func (n *Node) admit(c *app.Context, id synod.NodeID, cert *x509.Certificate, in
 	if err := checkCSR(cert, in.CertificateSigningRequest); err != nil {
 		return err
 	}
+	if in.NodeInfoNetwork.NodeToNodeInterface.PublishedAddress == "" { // evidence first, as in CCF
+		return synod.Errorf(400, synod.CodeInvalidInput, "node_info_network.node_to_node_interface.published_address is missing.")
+	}
 	if _, err := identity.ParsePublicKeyPEM([]byte(in.PublicEncryptionKey)); err != nil {
 		return synod.Errorf(400, synod.CodeInvalidInput, "public_encryption_key cannot be read: %s", err)
 	}
@@ -186,9 +189,6 @@ func (n *Node) admit(c *app.Context, id synod.NodeID, cert *x509.Certificate, in
 
 // checkAddress refuses a node that would be mistaken for another.
 func (n *Node) checkAddress(tx app.Tx, address string) error {
-	if address == "" {
-		return synod.Errorf(400, synod.CodeInvalidInput, "node_info_network.node_to_node_interface.published_address is missing.")
-	}
 	var clash synod.NodeID
 	err := tables.EachJSON(tx, tables.Nodes, func(id string, info tables.NodeInfo) bool {
 		if info.Status != tables.NodeRetired && info.NodeToNodeInterface.PublishedAddress == address {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"net"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"synod"
+	"synod/internal/config"
 	"synod/internal/consensus"
 	"synod/internal/evidence"
 	"synod/internal/peer"
@@ -27,7 +30,27 @@ func (n *Node) newLinks() *peer.Links {
 		},
 		Unreachable: n.unreachable,
 		Logger:      n.log,
+		Dial:        n.dialPeer,
 	})
+}
+
+// dialPeer connects to a peer from the address of node_client_interface, by
+// which operators can tell a node's own connections from others. A port in it
+// does not count: one cannot serve several connections.
+func (n *Node) dialPeer(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	if from := n.cfg.NodeClientInterface; from != "" {
+		host, _, err := config.SplitAddress(from)
+		if err != nil {
+			return nil, fmt.Errorf("node_client_interface: %w", err)
+		}
+		ip, err := net.ResolveIPAddr("ip", host)
+		if err != nil {
+			return nil, fmt.Errorf("node_client_interface: %w", err)
+		}
+		d.LocalAddr = &net.TCPAddr{IP: ip.IP, Zone: ip.Zone}
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // send passes a message of consensus on.
