@@ -149,11 +149,22 @@ func newService(t testing.TB, constitution string) *service {
 func newServiceAt(t testing.TB, constitution string, clock func() time.Time) *service {
 	t.Helper()
 	l := &log{}
-	engine, err := js.NewEngine(js.Config{Log: slog.New(l), Now: clock})
+	return newServiceOn(t, constitution, newEngine(t, js.Config{Log: slog.New(l), Now: clock}), l)
+}
+
+func newEngine(t testing.TB, cfg js.Config) *js.Engine {
+	t.Helper()
+	engine, err := js.NewEngine(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(engine.Close)
+	return engine
+}
+
+// newServiceOn is newService with an engine, and a log for the rest.
+func newServiceOn(t testing.TB, constitution string, engine *js.Engine, l *log) *service {
+	t.Helper()
 	store := kv.New()
 	n := &node{store: store, root: func(seqno synod.SeqNo) ([32]byte, error) {
 		return sha256.Sum256(fmt.Append(nil, seqno)), nil

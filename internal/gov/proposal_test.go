@@ -14,6 +14,7 @@ import (
 	"synod/app"
 	"synod/constitutions"
 	"synod/internal/cose"
+	"synod/internal/js"
 	"synod/internal/kv"
 	"synod/internal/tables"
 )
@@ -205,35 +206,44 @@ func TestFailures(t *testing.T) {
 		"loops at its top":             {constitution: plain + "\nfor (;;);", status: 500, code: "InternalError", slow: true},
 		"validate is no function":      {constitution: "export const validate = 3;", status: 500, code: "InternalError"},
 	}
+	check := func(t *testing.T, s *service, status int, code, message string, proposal map[string]string) {
+		t.Helper()
+		m := s.addMembers(1)
+		before := s.store.Tip()
+		a := s.propose(m[0], parts(t, proposal))
+		if a.Status != status || a.code() != code || !strings.HasPrefix(a.message(), message) {
+			t.Errorf("answer %v", a)
+		}
+		if s.store.Tip() != before {
+			t.Error("something was written")
+		}
+		line := fmt.Sprintf("INFO POST /gov/members/proposals:create returning error %d: ", status)
+		if n := s.log.count(line); n != 1 {
+			t.Errorf("%d lines: %q", n, s.log.lines)
+		}
+		if n := s.log.count("tag=gov"); n < 1 {
+			t.Errorf("no tag: %q", s.log.lines)
+		}
+	}
+	other := newEngine(t, js.Config{Backend: js.Wazero})
 	for name, tc := range cases {
+		if tc.constitution == "" {
+			tc.constitution = plain
+		}
 		t.Run(name, func(t *testing.T) {
-			if tc.constitution == "" {
-				tc.constitution = plain
-			}
 			clock := time.Now
 			if tc.slow {
 				// A clock on which the time limit is soon reached.
 				start := time.Now()
 				clock = func() time.Time { return start.Add(50 * time.Since(start)) }
 			}
-			s := newServiceAt(t, tc.constitution, clock)
-			m := s.addMembers(1)
-			before := s.store.Tip()
-			a := s.propose(m[0], parts(t, tc.proposal))
-			if a.Status != tc.status || a.code() != tc.code || !strings.HasPrefix(a.message(), tc.message) {
-				t.Errorf("answer %v", a)
-			}
-			if s.store.Tip() != before {
-				t.Error("something was written")
-			}
-			line := fmt.Sprintf("INFO POST /gov/members/proposals:create returning error %d: ", tc.status)
-			if n := s.log.count(line); n != 1 {
-				t.Errorf("%d lines: %q", n, s.log.lines)
-			}
-			if n := s.log.count("tag=gov"); n < 1 {
-				t.Errorf("no tag: %q", s.log.lines)
-			}
+			check(t, newServiceAt(t, tc.constitution, clock), tc.status, tc.code, tc.message, tc.proposal)
 		})
+		if !tc.slow {
+			t.Run(name+", on the other back end", func(t *testing.T) {
+				check(t, newServiceOn(t, tc.constitution, other, &log{}), tc.status, tc.code, tc.message, tc.proposal)
+			})
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/js"
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/tables"
@@ -22,7 +23,7 @@ import (
 
 // checklistOnNode are the lines of the conformance checklist of scripts that
 // need a node; package js has the whole list and looks for their names here.
-// A node offers no choice of engine: package js compares the two.
+// The answers are the same on both back ends; package js compares memories too.
 var checklistOnNode = map[string]func(*testing.T, *service){
 	"Modules/js_metrics bytecode states (disabled, enabled, redeployed, refreshed)": bytecodeStates,
 	"Modules/gov API read-back of app and modules":                                  readBack,
@@ -38,10 +39,14 @@ var checklistOnNode = map[string]func(*testing.T, *service){
 }
 
 func TestChecklistOnNode(t *testing.T) {
-	s := start(t, nil)
-	s.open()
-	for name, f := range checklistOnNode {
-		t.Run(name, func(t *testing.T) { f(t, s) })
+	for _, b := range []js.Backend{js.Wasm2Go, js.Wazero} {
+		t.Run(string(b), func(t *testing.T) {
+			s := setup{scripts: b}.start(t)
+			s.open()
+			for name, f := range checklistOnNode {
+				t.Run(name, func(t *testing.T) { f(t, s) })
+			}
+		})
 	}
 }
 

@@ -17,10 +17,9 @@ func TestLargeBundle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("10 MB through every ballot")
 	}
-	s := startOn(t, nil, map[string]any{
-		"main":  map[string]any{"bind_address": "127.0.0.1:0"},
+	s := setup{interfaces: map[string]any{
 		"large": map[string]any{"bind_address": "127.0.0.1:0", "http_configuration": map[string]any{"max_body_size": "64MB"}},
-	})
+	}}.start(t)
 	s.open()
 	const modules = 10_000
 	function := "export function h%d_%d(a, b) { let s = 0; for (let i = 0; i < a; i++) s += b * i; return s; }\n"

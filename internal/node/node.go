@@ -37,7 +37,8 @@ type Options struct {
 	Config  *config.Config
 	App     *app.App // nil: the JavaScript application that members deploy
 	Logger  *slog.Logger
-	Version string // what /node/version says
+	Version string     // what /node/version says
+	Scripts js.Backend // runs the JavaScript engine; "" is js.Wasm2Go
 }
 
 // Node is one node of a service.

@@ -20,6 +20,7 @@ import (
 	"synod/examples/logging/logapp"
 	"synod/internal/config"
 	"synod/internal/identity"
+	"synod/internal/js"
 	"synod/internal/logfmt"
 	"synod/internal/node"
 	"synod/receipt"
@@ -36,21 +37,31 @@ type service struct {
 	user    *identity.Participant
 	log     *slog.Logger
 	stop    func() error
+
+	interfaces map[string]any
+	scripts    js.Backend
 }
 
 // start starts a service of three members under the default constitution. A
 // nil application means the JavaScript application.
 func start(t testing.TB, a *app.App) *service {
 	t.Helper()
-	return startOn(t, a, map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}})
+	return setup{app: a}.start(t)
 }
 
-// startOn is start with these interfaces, "main" among them.
-func startOn(t testing.TB, a *app.App, interfaces map[string]any) *service {
+// setup is a service to start that differs from what start starts.
+type setup struct {
+	app        *app.App
+	interfaces map[string]any // besides "main"
+	scripts    js.Backend
+}
+
+func (x setup) start(t testing.TB) *service {
 	t.Helper()
 	dir := t.TempDir()
 	t.Chdir(dir)
-	s := &service{t: t, app: a, dir: dir}
+	s := &service{t: t, app: x.app, scripts: x.scripts, interfaces: map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}}, dir: dir}
+	maps.Copy(s.interfaces, x.interfaces)
 	write := func(name, content string) string {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -93,7 +104,7 @@ func (s *service) launch(command map[string]any, more map[string]any) {
 	all := map[string]any{
 		"network": map[string]any{
 			"node_to_node_interface": map[string]any{"bind_address": "127.0.0.1:0"},
-			"rpc_interfaces":         interfaces,
+			"rpc_interfaces":         s.interfaces,
 		},
 		"command": command,
 	}
@@ -110,7 +121,7 @@ func (s *service) launch(command map[string]any, more map[string]any) {
 		s.t.Fatal(err)
 	}
 	s.log = slog.New(logfmt.New(s.t.Output(), logfmt.Options{Level: slog.LevelInfo}))
-	if s.Node, err = node.Start(node.Options{Config: cfg, App: s.app, Logger: s.log, Version: "test"}); err != nil {
+	if s.Node, err = node.Start(node.Options{Config: cfg, App: s.app, Logger: s.log, Version: "test", Scripts: s.scripts}); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

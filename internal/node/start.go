@@ -158,7 +158,7 @@ func (n *Node) bind() error {
 
 // build wires the parts of a node.
 func (n *Node) build() error {
-	engine, err := js.NewEngine(js.Config{Log: n.log})
+	engine, err := js.NewEngine(js.Config{Log: n.log, Backend: n.opts.Scripts})
 	if err != nil {
 		return fmt.Errorf("start the JavaScript engine: %w", err)
 	}
