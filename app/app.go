@@ -17,6 +17,7 @@ type App struct {
 	common    []string // which of the common endpoints, nil for all
 	genesis   func(Tx) ([32]byte, error)
 	onStart   []func(*slog.Logger)
+	indexes   []Index
 }
 
 // Resolver finds endpoints that are not declared in code, such as those of a

@@ -15,17 +15,21 @@ type Node interface {
 	// ViewOf is the view of a transaction that this node knows by its number,
 	// false if it knows none. One that is not committed may yet get another.
 	ViewOf(seqno synod.SeqNo) (synod.View, bool)
-	// Proof returns what proves a committed transaction. For one that is not
-	// committed the error is 404 TransactionPendingOrUnknown or
-	// TransactionInvalid.
+	// Proof returns what proves a committed transaction: that of its State in
+	// History, with the same errors.
 	Proof(id synod.TxID) (*Proof, error)
 	// SignedAs are the issuer and subject of the service's signatures over
 	// its ledger, "" if they have none.
 	SignedAs() (issuer, subject string)
-	// InstallIndex tells the index of every transaction that is ordered from
-	// now on, once it is committed. It fails if an index of that name is
+	// History is the service's past as this node can read it.
+	History() History
+	// InstallIndex begins to tell an index. It fails if one of that name is
 	// installed.
 	InstallIndex(Index) error
+	// Indexed is the last transaction up to which an index has been told
+	// everything. The error says why it cannot go on just now, or that there is
+	// no such index.
+	Indexed(name string) (synod.SeqNo, error)
 	// UninstallIndex says whether an index of that name was installed.
 	UninstallIndex(name string) bool
 }
@@ -38,24 +42,10 @@ type Proof struct {
 	MerkleProof   []byte // CBOR; nil for a signature transaction
 	COSESignature []byte // COSE_Sign1 over the root, which is detached
 	COSEReceipt   []byte // COSESignature with MerkleProof in it; nil likewise
-}
-
-// Index follows one map as it is committed. It is state of this process, gone
-// with it: for reads that may be answered from memory, not for decisions.
-type Index struct {
-	Name string // unique on the node
-	Map  string
-	// Apply is told what each transaction wrote to the map, in order. It runs
-	// on the goroutine that commits, so it must be quick; it may not keep or
-	// change the slices.
-	Apply func(id synod.TxID, writes []Write)
-}
-
-// Write is one change of a map.
-type Write struct {
-	Key     []byte
-	Value   []byte // nil if Deleted
-	Deleted bool
+	// COSEEndorsements lead from the service's present identity back to the one
+	// that COSESignature is of, newest first; nil if that is the present one,
+	// or if the transaction is older than what the service has endorsed.
+	COSEEndorsements [][]byte
 }
 
 // Node is what the handler may ask of its node. It is nil in a Context that no

@@ -17,7 +17,7 @@ func ValueWith[V any](name string, values Codec[V]) Value[V] {
 func unit() []byte { return make([]byte, 8) }
 
 // Get returns the value and whether it is set.
-func (v Value[V]) Get(tx Tx) (value V, present bool, err error) { return v.m.Get(tx, unit()) }
+func (v Value[V]) Get(r Reader) (value V, present bool, err error) { return v.m.Get(r, unit()) }
 
 // Put sets the value.
 func (v Value[V]) Put(tx Tx, value V) error { return v.m.Put(tx, unit(), value) }
@@ -45,16 +45,16 @@ func (s Set[K]) Add(tx Tx, key K) error { return s.m.Put(tx, key, unit()) }
 func (s Set[K]) Remove(tx Tx, key K) error { return s.m.Delete(tx, key) }
 
 // Has says whether the key is in the set.
-func (s Set[K]) Has(tx Tx, key K) (bool, error) { return s.m.Has(tx, key) }
+func (s Set[K]) Has(r Reader, key K) (bool, error) { return s.m.Has(r, key) }
 
 // Len returns the number of keys.
-func (s Set[K]) Len(tx Tx) int { return s.m.Len(tx) }
+func (s Set[K]) Len(r Reader) int { return s.m.Len(r) }
 
 // Clear empties the set.
 func (s Set[K]) Clear(tx Tx) { s.m.Clear(tx) }
 
 // ForEach visits the set in ascending order of the stored keys until visit
 // returns false or stored bytes are not of the type.
-func (s Set[K]) ForEach(tx Tx, visit func(key K) bool) error {
-	return s.m.ForEach(tx, func(key K, _ []byte) bool { return visit(key) })
+func (s Set[K]) ForEach(r Reader, visit func(key K) bool) error {
+	return s.m.ForEach(r, func(key K, _ []byte) bool { return visit(key) })
 }

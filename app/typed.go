@@ -90,12 +90,12 @@ func codecFor[T any]() Codec[T] {
 func (m Map[K, V]) Name() string { return m.name }
 
 // Get returns the value and whether the key is present.
-func (m Map[K, V]) Get(tx Tx, key K) (value V, present bool, err error) {
+func (m Map[K, V]) Get(r Reader, key K) (value V, present bool, err error) {
 	k, err := m.key(key)
 	if err != nil {
 		return value, false, err
 	}
-	b, present := tx.Get(m.name, k)
+	b, present := r.Get(m.name, k)
 	if !present {
 		return value, false, nil
 	}
@@ -104,12 +104,12 @@ func (m Map[K, V]) Get(tx Tx, key K) (value V, present bool, err error) {
 }
 
 // Has says whether the key is present.
-func (m Map[K, V]) Has(tx Tx, key K) (bool, error) {
+func (m Map[K, V]) Has(r Reader, key K) (bool, error) {
 	k, err := m.key(key)
 	if err != nil {
 		return false, err
 	}
-	return tx.Has(m.name, k), nil
+	return r.Has(m.name, k), nil
 }
 
 // Put sets the value.
@@ -138,13 +138,13 @@ func (m Map[K, V]) Delete(tx Tx, key K) error {
 
 // ForEach visits the map in ascending order of the stored keys until visit
 // returns false or stored bytes are not of the type.
-func (m Map[K, V]) ForEach(tx Tx, visit func(key K, value V) bool) error {
-	return m.each(visit, func(raw func(k, v []byte) bool) { tx.ForEach(m.name, raw) })
+func (m Map[K, V]) ForEach(r Reader, visit func(key K, value V) bool) error {
+	return m.each(visit, func(raw func(k, v []byte) bool) { r.ForEach(m.name, raw) })
 }
 
 // Range is ForEach over from <= key < to in the order of the stored keys: of
 // strings their bytes, of other types mostly none that means anything.
-func (m Map[K, V]) Range(tx Tx, from, to K, visit func(key K, value V) bool) error {
+func (m Map[K, V]) Range(r Reader, from, to K, visit func(key K, value V) bool) error {
 	lo, err := m.key(from)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (m Map[K, V]) Range(tx Tx, from, to K, visit func(key K, value V) bool) err
 	if err != nil {
 		return err
 	}
-	return m.each(visit, func(raw func(k, v []byte) bool) { tx.Range(m.name, lo, hi, raw) })
+	return m.each(visit, func(raw func(k, v []byte) bool) { r.Range(m.name, lo, hi, raw) })
 }
 
 func (m Map[K, V]) each(visit func(key K, value V) bool, walk func(func(k, v []byte) bool)) error {
@@ -176,17 +176,17 @@ func (m Map[K, V]) each(visit func(key K, value V) bool, walk func(func(k, v []b
 
 // VersionOfPreviousWrite returns the sequence number that wrote the key last,
 // as of the transaction's snapshot.
-func (m Map[K, V]) VersionOfPreviousWrite(tx Tx, key K) (synod.SeqNo, bool, error) {
+func (m Map[K, V]) VersionOfPreviousWrite(r Reader, key K) (synod.SeqNo, bool, error) {
 	k, err := m.key(key)
 	if err != nil {
 		return 0, false, err
 	}
-	seqno, ok := tx.VersionOfPreviousWrite(m.name, k)
+	seqno, ok := r.VersionOfPreviousWrite(m.name, k)
 	return seqno, ok, nil
 }
 
 // Len returns the number of keys.
-func (m Map[K, V]) Len(tx Tx) int { return tx.Len(m.name) }
+func (m Map[K, V]) Len(r Reader) int { return r.Len(m.name) }
 
 // Change returns key and value of a committed write to the map; a deletion has
 // no value.

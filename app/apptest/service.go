@@ -3,6 +3,8 @@ package apptest
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/x509"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"synod/internal/consensus"
 	"synod/internal/evidence"
 	"synod/internal/frontend"
+	"synod/internal/historical"
 	"synod/internal/host"
 	"synod/internal/identity"
 	"synod/internal/kv"
@@ -33,6 +36,7 @@ type Service struct {
 	host    *host.Host
 	front   *frontend.Server
 	cert    string // PEM of the service's certificate
+	service *x509.Certificate
 
 	people  map[string]*identityOf
 	issuers map[string]*ecdsa.PrivateKey
@@ -83,7 +87,15 @@ func (s *Service) start(a *app.App, o *setup) error {
 	if err != nil {
 		return err
 	}
-	s.host = &host.Host{Replica: s.replica, Store: s.store, Secrets: chain, Issuer: o.issuer, Subject: o.subject, NodeID: signer.NodeID}
+	past := historical.New(historical.Config{
+		Entries: s.replica.Entries, SignatureAfter: s.replica.SignatureAfter, ViewOf: s.replica.ViewOf,
+		Status: s.replica.Status, Committed: s.replica.Committed, Store: s.store, Secrets: chain,
+		Service: func() (*ecdsa.PrivateKey, *x509.Certificate) { return signer.ServiceKey, s.service }, Now: s.Now,
+	})
+	s.host = &host.Host{
+		Replica: s.replica, Store: s.store, Secrets: chain, Past: past,
+		Issuer: o.issuer, Subject: o.subject, NodeID: signer.NodeID,
+	}
 	s.front, err = frontend.New(frontend.Config{
 		Replica: s.replica, Store: s.store, Receipt: s.host.Receipt, Node: s.host, Logger: log, Now: s.Now,
 		Mounts: []frontend.Mount{{Prefix: "/app", App: s.interruptible(a), Open: func() bool { return true }}},
@@ -91,13 +103,18 @@ func (s *Service) start(a *app.App, o *setup) error {
 	if err != nil {
 		return err
 	}
+	if err := s.host.InstallIndexes(a); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.replica.Run(ctx) }()
+	read := make(chan error, 1)
+	go func() { read <- past.Run(ctx) }()
 	s.t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("apptest: consensus: %s", err)
+		if err := errors.Join(<-done, <-read); err != nil {
+			s.t.Errorf("apptest: %s", err)
 		}
 		if err := disk.Close(); err != nil {
 			s.t.Errorf("apptest: ledger: %s", err)
@@ -122,6 +139,7 @@ func (s *Service) signer(o *setup) (*evidence.Signer, error) {
 	}
 	s.cert = identity.CertPEM(der)
 	cert, err := identity.ParseCertPEM([]byte(s.cert))
+	s.service = cert
 	if err != nil {
 		return nil, err
 	}

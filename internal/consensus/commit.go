@@ -48,8 +48,13 @@ func (x *signedIndex) add(seqno synod.SeqNo) {
 	x.mu.Unlock()
 }
 
-// SignatureAfter returns the first committed signature above seqno.
+// SignatureAfter returns the first committed signature above seqno. It is false
+// if there is none, and for a seqno before the transaction that this replica's
+// log begins after: it has not seen the signatures up to there.
 func (r *Replica) SignatureAfter(seqno synod.SeqNo) (synod.SeqNo, bool) {
+	if seqno < r.store.beginning() {
+		return 0, false
+	}
 	r.signed.mu.RLock()
 	defer r.signed.mu.RUnlock()
 	i, exact := slices.BinarySearch(r.signed.seqnos, seqno)
@@ -169,3 +174,13 @@ func (r *Replica) ViewHistory(since synod.View) []synod.TxID {
 
 // Entry returns the bytes of the entry at seqno, from memory or the ledger.
 func (r *Replica) Entry(seqno synod.SeqNo) ([]byte, error) { return r.store.entry(seqno) }
+
+// Entries returns the bytes of the entries from..to, fewer if they are more
+// than maxBytes, but at least one. They must be committed.
+func (r *Replica) Entries(from, to synod.SeqNo, maxBytes int) ([][]byte, error) {
+	if from == to {
+		b, err := r.store.entry(from)
+		return [][]byte{b}, err
+	}
+	return r.cfg.Log.Read(from, to, maxBytes)
+}

@@ -66,6 +66,13 @@ func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 	}
 }
 
+// beginning is the number of the transaction that the log follows.
+func (s *store) beginning() synod.SeqNo {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.begin.SeqNo
+}
+
 // append makes entries durable and then visible.
 func (s *store) append(entries []*pb.Entry) error {
 	first := entries[0].GetIndex()

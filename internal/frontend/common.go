@@ -123,15 +123,19 @@ func (s *Server) receipt(c *app.Context) error {
 	}
 	proof, err := s.cfg.Node.Proof(id)
 	if err != nil {
-		return notProven(c, err)
+		return notProven(c, id, err)
 	}
 	c.Bytes("application/json", proof.Receipt)
 	return nil
 }
 
-// notProven passes on why there is no proof; one that may come is not to be
+// notProven says why there is no proof; one that may come is not to be
 // remembered.
-func notProven(c *app.Context, err error) error {
+func notProven(c *app.Context, id synod.TxID, err error) error {
+	if errors.Is(err, app.ErrNotYet) {
+		c.Retry("Historical transaction " + id.String() + " is not currently available.")
+		return nil
+	}
 	if wire := (*synod.Error)(nil); errors.As(err, &wire) && wire.Code == synod.CodeTransactionPendingOrUnknown {
 		c.SetHeader("cache-control", "no-cache")
 	}

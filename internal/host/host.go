@@ -6,6 +6,7 @@ import (
 	"synod"
 	"synod/app"
 	"synod/internal/consensus"
+	"synod/internal/historical"
 	"synod/internal/kv"
 	"synod/internal/secrets"
 )
@@ -15,16 +16,20 @@ type Host struct {
 	Replica *consensus.Replica
 	Store   *kv.Store
 	Secrets *secrets.Chain
+	Past    *historical.History
 	// Issuer and Subject are those of the service's signatures.
 	Issuer, Subject string
 	// NodeID is the node's.
 	NodeID synod.NodeID
 
 	mu      sync.Mutex
-	indexes map[string]func() // by name, what ends each; guarded by mu
+	indexes map[string]index // by name; guarded by mu
 }
 
 var _ app.Node = (*Host)(nil)
+
+// History is the service's past.
+func (h *Host) History() app.History { return h.Past }
 
 // ID is the node's.
 func (h *Host) ID() synod.NodeID { return h.NodeID }

@@ -25,8 +25,8 @@ func node(t *testing.T) (*apptest.Service, app.Node) {
 func TestProofs(t *testing.T) {
 	svc, n := node(t)
 	for id, want := range map[string]string{
-		"2.99": "TransactionPendingOrUnknown: Transaction 2.99 is not available. Its status is Unknown.",
-		"1.1":  "TransactionInvalid: Transaction 1.1 is invalid.",
+		"2.99": "TransactionPendingOrUnknown: Only committed transactions can be queried. Transaction 2.99 is Unknown",
+		"1.1":  "TransactionInvalid: Only committed transactions can be queried. Transaction 1.1 is Invalid",
 	} {
 		parsed, err := synod.ParseTxID(id)
 		if err != nil {

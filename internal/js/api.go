@@ -107,10 +107,12 @@ type Effects struct {
 	RemoveJWTPublicSigningKeys  func(issuer string) error
 }
 
-// AppHost answers ccf.consensus for applications.
+// AppHost answers ccf.consensus and ccf.historical for applications.
 type AppHost interface {
 	LastCommitted() synod.TxID
 	Status(synod.TxID) synod.TxStatus
 	// ViewOf returns the view of a sequence number and whether it is known.
 	ViewOf(synod.SeqNo) (synod.View, bool)
+	// History is the service's past, nil if it cannot be asked.
+	History() app.History
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"synod"
 	"synod/app"
 )
 
@@ -25,7 +26,9 @@ type call struct {
 	host    AppHost
 	effects *Effects // of apply
 	unit    *UnitCall
-	space   *Space // of an endpoint's call; nil for governance's
+	space   *Space                     // of an endpoint's call; nil for governance's
+	state   *app.State                 // ccf.historicalState; nil for none
+	states  map[synod.SeqNo]*app.State // past states that the script has been given
 
 	deadline  time.Time
 	watchdog  *time.Timer // kills the instance some time after the deadline

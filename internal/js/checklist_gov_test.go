@@ -85,8 +85,27 @@ var governanceChecks = checks{
 		}
 	},
 	"Historical/write attempts throw": func(t *testing.T, p *pair) {
-		p.deploy(map[string]string{"m.js": `export function f() { const out = []; for (const a of [() => ccf.kv["public:t"].set(new ArrayBuffer(1), new ArrayBuffer(1)), () => ccf.historical.getStateRange(1, 1, 2, 3), () => ccf.historical.dropCachedStates(1)]) { try { a(); out.push("no") } catch (e) { out.push(e.name) } } return { body: [...out, typeof ccf.historicalState] } }`}, `POST /x m.js f {"mode":"historical"}`)
-		if got := p.do("POST", "/x", ""); !strings.HasPrefix(got.Body, `["TypeError","InternalError","InternalError"`) {
+		p.deploy(map[string]string{"m.js": `const b = ccf.strToBuf; export function f() { const s = ccf.historicalState.kv, out = []; for (const a of [() => ccf.kv["public:t"].set(b("k"), b("k")), () => s.t.set(b("k"), b("k")), () => s["public:t"].delete(b("k")), () => s.t.clear(), () => s["public:ccf.gov.x"].size, () => s["ccf.gov.x"].size, () => s.t.size]) { try { out.push(a()) } catch (e) { out.push(String(e)) } } return { body: out } }`}, `POST /x m.js f {"mode":"historical"}`)
+		const only = ` This table is read-only in current (read-only application) execution context. All tables are read-only during historical transaction.`
+		want := `["TypeError: Cannot call \"set\" on table named public:t. This table is read-only in current (read-only application) execution context. See ` + restrictionsPage + ` for more detail.",` +
+			`"TypeError: Cannot call \"set\" on table named t.` + only + `","TypeError: Cannot call \"delete\" on table named public:t.` + only + `","TypeError: Cannot call \"clear\" on table named t.` + only +
+			`",1,"TypeError: Cannot call \"size\" on table named ccf.gov.x. This table is inaccessible in current (read-only application) execution context. See ` + restrictionsPage + ` for more detail.",1]`
+		if got := p.do("POST", "/x", ""); got.Body != want {
+			t.Errorf("%s\nwant %s", got.Body, want)
+		}
+	},
+	"Historical/historicalState receipt verifies": func(t *testing.T, p *pair) {
+		p.deploy(map[string]string{"m.js": `export function f(r) { const s = r.query ? ccf.historical.getStateRange(1, 7, 7, 1)[0] : ccf.historicalState; const a = s.receipt; delete a.leaf_components?.claims_digest; return { body: [s.transactionId, a === s.receipt, s.receipt, Object.keys(s)] } }`}, `POST /x m.js f {"mode":"historical"}`)
+		if got := p.do("POST", "/x", "").Body; got != `["2.3",true,{"signature":"s","cert":"C","node_id":"n","is_signature_transaction":false,"leaf_components":{"write_set_digest":"wsd","commit_evidence":"ce"},"proof":[{"left":"l"}]},["transactionId","receipt","kv"]]` {
+			t.Error(got)
+		}
+		if got := p.do("POST", "/x?signature", "").Body; got != `["2.7",true,{"signature":"s","cert":"","node_id":"n","is_signature_transaction":true,"root_hex":"root"},["transactionId","receipt","kv"]]` {
+			t.Error(got)
+		}
+	},
+	"Historical/range API null → array": func(t *testing.T, p *pair) {
+		p.deploy(map[string]string{"m.js": `export function f() { const r = ccf.historical.getStateRange; const m = r(1, 2, 5, 10).map((s) => { let seen = ""; s.kv.t.forEach((v, k, h) => { seen += ccf.bufToStr(k) + ccf.bufToStr(v) + h.size }); return seen + s.kv.t.has(ccf.strToBuf("x")) + s.kv.t.getVersionOfPreviousWrite(ccf.strToBuf("k")) }); return { body: [r(99, 1, 2, 3), m] } }`}, `POST /x m.js f`)
+		if got := p.do("POST", "/x", "").Body; got != `[null,["k2.21false2","k2.31false3","k2.41false4","k2.51false5"]]` {
 			t.Error(got)
 		}
 	},

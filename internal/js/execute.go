@@ -20,6 +20,20 @@ const (
 
 // run answers one request with the endpoint's function.
 func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
+	host := s.hostOf(c)
+	if e.endpoint.Mode != app.Historical {
+		return s.runOn(c, e, host, nil)
+	}
+	if host == nil || host.History() == nil {
+		return synod.Errorf(500, synod.CodeInternalError, "Historical query failed: %s", errNoHistory)
+	}
+	return app.AnswerHistorical(c, host.History(), func(c *app.Context, past *app.State) error {
+		return s.runOn(c, e, host, past)
+	})
+}
+
+// runOn is run, for a historical endpoint with the past state that it is about.
+func (s *scriptApp) runOn(c *app.Context, e *scriptEndpoint, host AppHost, past *app.State) error {
 	tx := c.Tx()
 	seqno, _ := tx.VersionOfPreviousWrite(s.tables.Flush, tables.UnitKey())
 	opts, err := runtimeOptions(tx, s.tables.Options)
@@ -43,7 +57,7 @@ func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
 		return s.failure(c, opts, err)
 	}
 	run := &call{
-		ctx: c.Context(), tx: tx, access: access, app: c, host: s.hostOf(c), space: s.space,
+		ctx: c.Context(), tx: tx, access: access, app: c, host: host, space: s.space, state: past,
 		limits: Limits{
 			HeapBytes:  clampInt64(opts.MaxHeapBytes),
 			StackBytes: clampInt64(min(opts.MaxStackBytes, stackMax*stackDenominator)),
@@ -84,6 +98,7 @@ type nodeHost struct{ n app.Node }
 func (h nodeHost) LastCommitted() synod.TxID                   { return h.n.Committed() }
 func (h nodeHost) Status(id synod.TxID) synod.TxStatus         { return h.n.Status(id) }
 func (h nodeHost) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return h.n.ViewOf(seqno) }
+func (h nodeHost) History() app.History                        { return h.n.History() }
 
 // executionMaxMS keeps the time limit and the watchdog after it in range.
 const executionMaxMS = 24 * 60 * 60 * 1000
@@ -100,6 +115,11 @@ func (s *scriptApp) callFresh(run *call, p *program, e *scriptEndpoint) (bool, e
 	defer p.release(s.eng, v)
 	v.call = run
 	err = v.protect(func() error {
+		if run.state != nil {
+			if err := v.showState(run); err != nil {
+				return err
+			}
+		}
 		f, err := s.freshFunction(v, run, p, e.props.JSFunction)
 		if err != nil {
 			return err
@@ -215,6 +235,12 @@ func (s *scriptApp) callReused(run *call, p *program, e *scriptEndpoint, marker 
 	v := i.vm
 	v.call = run
 	err := v.protect(func() error {
+		if run.state != nil || i.past {
+			if err := v.showState(run); err != nil {
+				return err
+			}
+			i.past = run.state != nil
+		}
 		m, err := i.load(run, p, e.props.JSModule)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"synod"
 	"synod/app"
@@ -88,6 +89,59 @@ func (fakeHost) Status(id synod.TxID) synod.TxStatus {
 	return synod.StatusOf(id, 2, synod.TxID{View: 2, SeqNo: 7})
 }
 func (fakeHost) ViewOf(n synod.SeqNo) (synod.View, bool) { return 2, n < 10 }
+
+// History has the transactions 2.1 to 2.7, each of which wrote its ID under "k"
+// in public:t and t and in public:ccf.gov.x; the handle 99 is never ready.
+func (fakeHost) History() app.History { return fakeHistory{} }
+
+type fakeHistory struct{}
+
+func (h fakeHistory) State(id synod.TxID) (*app.State, error) {
+	switch {
+	case id.SeqNo > 7:
+		return nil, synod.Errorf(404, synod.CodeTransactionPendingOrUnknown, "%s is Unknown", id)
+	case id.View != 2:
+		return nil, synod.Errorf(404, synod.CodeTransactionInvalid, "%s is Invalid", id)
+	}
+	states, err := h.StateRange(uint64(id.SeqNo), id.SeqNo, id.SeqNo, 0)
+	if err != nil {
+		return nil, err
+	}
+	return states[0], nil
+}
+
+func (h fakeHistory) StateRange(handle uint64, from, to synod.SeqNo, expiry time.Duration) ([]*app.State, error) {
+	var seqnos []synod.SeqNo
+	for n := from; n <= to; n++ {
+		seqnos = append(seqnos, n)
+	}
+	return h.States(handle, seqnos, expiry)
+}
+
+func (fakeHistory) States(handle uint64, seqnos []synod.SeqNo, _ time.Duration) ([]*app.State, error) {
+	var states []*app.State
+	for _, n := range seqnos {
+		if n > 7 || handle == 99 {
+			return nil, app.ErrNotYet
+		}
+		if n == 0 {
+			return nil, errors.New("there is no transaction 0")
+		}
+		tx := newFakeTx()
+		tx.at = synod.TxID{View: 2, SeqNo: n}
+		for _, m := range []string{"t", "public:t", "public:ccf.gov.x"} {
+			tx.Put(m, []byte("k"), []byte(tx.at.String()))
+		}
+		proof := &app.Proof{Receipt: []byte(`{"cert":"C","leaf_components":{"claims_digest":"cd","commit_evidence":"ce","write_set_digest":"wsd"},"node_id":"n","proof":[{"left":"l"}],"signature":"s"}`)}
+		if n == 7 {
+			proof.Receipt = []byte(`{"leaf":"root","node_id":"n","proof":[],"signature":"s"}`)
+		}
+		states = append(states, app.NewState(tx, func() (*app.Proof, error) { return proof, nil }, nil))
+	}
+	return states, nil
+}
+
+func (fakeHistory) Drop(handle uint64) bool { return handle == 1 }
 
 // meeting holds the calls that ask for the last commit until both is closed.
 type meeting struct {
@@ -238,6 +292,9 @@ func (s *service) try(method, path, body string, change ...func(*app.Context)) (
 	req := &app.Request{
 		Method: method, URL: "/app" + path, Path: "/app" + bare, Query: query, Body: []byte(body),
 		Header: app.Header{{Name: "host", Value: "example.com:8000"}, {Name: "x-b", Value: "2"}, {Name: "accept", Value: "*/*"}},
+	}
+	if m.Endpoint.Mode == app.Historical {
+		req.Header.Set(app.TransactionHeader, "2.3")
 	}
 	c := app.NewContext(s.t.Context(), req, s.tx, m.Endpoint, m.Params)
 	c.Prefix = "/app"

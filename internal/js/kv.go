@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"synod"
+	"synod/app"
 	"synod/internal/tables"
 )
 
@@ -106,46 +107,55 @@ func (s *Space) restricted(table string, p permission, why string) (permission, 
 	return left, why
 }
 
-var kvOps = []hostOp{
-	kvOp("has", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+// tableOp is a method of a table handle. What reads does so from r: the call's
+// own transaction, or a past one.
+type tableOp struct {
+	method string
+	length int // arguments
+	need   permission
+	run    func(v *vm, c *call, a args, r app.Reader, table string) (value, bool)
+}
+
+var tableOps = []tableOp{
+	{"has", 1, permitRead, func(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
 		key, ok := v.kvKey(a)
 		if !ok {
 			return valExc, false
 		}
 		var has bool
-		v.outsideDo(func() { has = c.tx.Has(table, key) })
+		v.outsideDo(func() { has = r.Has(table, key) })
 		return boolValue(has), true
-	}),
-	kvOp("get", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+	}},
+	{"get", 1, permitRead, func(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
 		key, ok := v.kvKey(a)
 		if !ok {
 			return valExc, false
 		}
 		var val []byte
-		v.outsideDo(func() { val, ok = c.tx.Get(table, key) })
+		v.outsideDo(func() { val, ok = r.Get(table, key) })
 		if !ok {
 			return valUndef, true
 		}
 		return owned(v.newBuffer(val))
-	}),
-	kvOp("getVersionOfPreviousWrite", 1, permitRead, func(v *vm, c *call, a args, table string) (value, bool) {
+	}},
+	{"getVersionOfPreviousWrite", 1, permitRead, func(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
 		key, ok := v.kvKey(a)
 		if !ok {
 			return valExc, false
 		}
 		var seqno synod.SeqNo
-		v.outsideDo(func() { seqno, ok = c.tx.VersionOfPreviousWrite(table, key) })
+		v.outsideDo(func() { seqno, ok = r.VersionOfPreviousWrite(table, key) })
 		if !ok {
 			return valUndef, true
 		}
 		return v.newNumber(float64(seqno)), true
-	}),
-	kvOp("size", 0, permitRead, func(v *vm, c *call, _ args, table string) (value, bool) {
+	}},
+	{"size", 0, permitRead, func(v *vm, c *call, _ args, r app.Reader, table string) (value, bool) {
 		var n int
-		v.outsideDo(func() { n = c.tx.Len(table) })
+		v.outsideDo(func() { n = r.Len(table) })
 		return v.newNumber(float64(n)), true
-	}),
-	kvOp("set", 2, permitWrite, func(v *vm, c *call, a args, table string) (value, bool) {
+	}},
+	{"set", 2, permitWrite, func(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
 		key, ok1 := v.buffer(a.at(0))
 		val, ok2 := v.buffer(a.at(1))
 		if !ok1 || !ok2 {
@@ -156,56 +166,78 @@ var kvOps = []hostOp{
 		}
 		v.outsideDo(func() { c.tx.Put(table, key, val) })
 		return v.g.DupValue(v.ctx, a.this), true
-	}),
-	kvOp("delete", 1, permitWrite, func(v *vm, c *call, a args, table string) (value, bool) {
+	}},
+	{"delete", 1, permitWrite, func(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
 		key, ok := v.kvKey(a)
 		if !ok {
 			return valExc, false
 		}
 		v.outsideDo(func() { c.tx.Delete(table, key) })
 		return valUndef, true
-	}),
-	kvOp("clear", 0, permitWrite, func(v *vm, c *call, _ args, table string) (value, bool) {
+	}},
+	{"clear", 0, permitWrite, func(v *vm, c *call, _ args, r app.Reader, table string) (value, bool) {
 		v.outsideDo(func() { c.tx.Clear(table) })
 		return valUndef, true
-	}),
-	kvOp("forEach", 1, permitRead, kvForEach),
+	}},
+	{"forEach", 1, permitRead, kvForEach},
 }
 
-// kvOp wraps a method of a table handle: which table, may it, how many
-// arguments.
-func kvOp(method string, length int, need permission, run func(*vm, *call, args, string) (value, bool)) hostOp {
-	return hostOp{name: "kv." + method, length: length, run: func(v *vm, c *call, a args) (value, bool) {
-		v.effect()
-		if !isObject(a.this) {
-			return v.throw(typeError, "Internal: No map name stored on handle")
-		}
-		n := v.g.GetProperty(v.ctx, a.this, v.atoms[atomMapName])
-		if isException(n) {
-			return n, false
-		}
-		if !isString(n) {
-			v.free(n)
-			return v.throw(typeError, "Internal: No map name stored on handle")
-		}
-		table, ok := v.text(n)
+// kvOps are the methods of ccf.kv's tables.
+var kvOps = opsOf("kv.", func(v *vm, c *call, a args, op *tableOp, table string) (value, bool) {
+	p := permissionFor(c.access, table)
+	why := "See " + restrictionsPage + " for more detail."
+	if c.space != nil && p != permitNone {
+		p, why = c.space.restricted(table, p, why)
+	}
+	if p&op.need == 0 {
+		return v.throw(typeError, "%s", deniedText(op.method, table, p, c.access, why))
+	}
+	return op.call(v, c, a, c.tx, table)
+})
+
+func (op *tableOp) call(v *vm, c *call, a args, r app.Reader, table string) (value, bool) {
+	if op.method != "size" && !a.want(op.length) {
+		return valExc, false
+	}
+	return op.run(v, c, a, r, table)
+}
+
+// opsOf makes host functions of the methods of a table handle: each finds out
+// which table it is about.
+func opsOf(prefix string, run func(v *vm, c *call, a args, op *tableOp, table string) (value, bool)) []hostOp {
+	ops := make([]hostOp, len(tableOps))
+	for i := range tableOps {
+		op := &tableOps[i]
+		ops[i] = hostOp{name: prefix + op.method, length: op.length, run: func(v *vm, c *call, a args) (value, bool) {
+			v.effect()
+			table, ok := v.tableOf(a)
+			if !ok {
+				return valExc, false
+			}
+			return run(v, c, a, op, table)
+		}}
+	}
+	return ops
+}
+
+// tableOf is the name on a table handle; false means that it threw.
+func (v *vm) tableOf(a args) (string, bool) {
+	if !isObject(a.this) {
+		v.throw(typeError, "Internal: No map name stored on handle")
+		return "", false
+	}
+	n := v.g.GetProperty(v.ctx, a.this, v.atoms[atomMapName])
+	if isException(n) {
+		return "", false
+	}
+	if !isString(n) {
 		v.free(n)
-		if !ok {
-			return valExc, false
-		}
-		p := permissionFor(c.access, table)
-		why := "See " + restrictionsPage + " for more detail."
-		if c.space != nil && p != permitNone {
-			p, why = c.space.restricted(table, p, why)
-		}
-		if p&need == 0 {
-			return v.throw(typeError, "%s", deniedText(method, table, p, c.access, why))
-		}
-		if method != "size" && !a.want(length) {
-			return valExc, false
-		}
-		return run(v, c, a, table)
-	}}
+		v.throw(typeError, "Internal: No map name stored on handle")
+		return "", false
+	}
+	table, ok := v.text(n)
+	v.free(n)
+	return table, ok
 }
 
 func (v *vm) kvKey(a args) ([]byte, bool) {
@@ -219,7 +251,7 @@ func (v *vm) kvKey(a args) ([]byte, bool) {
 // owned is what a host function returns for a value that it just made.
 func owned(x value) (value, bool) { return x, !isException(x) }
 
-func kvForEach(v *vm, c *call, a args, table string) (value, bool) {
+func kvForEach(v *vm, _ *call, a args, r app.Reader, table string) (value, bool) {
 	f := a.at(0)
 	if v.g.IsFunction(v.ctx, f) == 0 {
 		return v.throw(typeError, "Argument must be a function")
@@ -227,7 +259,7 @@ func kvForEach(v *vm, c *call, a args, table string) (value, bool) {
 	done := true
 	var stopped any // what stopped the engine; it must not unwind the store
 	v.outside = true
-	c.tx.ForEach(table, func(key, val []byte) bool {
+	r.ForEach(table, func(key, val []byte) bool {
 		v.outside = false
 		done, stopped = v.visitSafely(f, a.this, key, val)
 		v.outside = true

@@ -149,7 +149,10 @@ func TestConverters(t *testing.T) {
 				throws(() => setClaimsDigest("x"), "TypeError: Argument must be an ArrayBuffer"); setClaimsDigest(new ArrayBuffer(32));`,
 			"consensus": `eq(JSON.stringify(ccf.consensus.getLastCommittedTxId()), '{"view":2,"seqno":7}'); eq(ccf.consensus.getStatusForTxId(2, 5), "Committed"); eq(ccf.consensus.getStatusForTxId(2, 9), "Pending");
 				eq(ccf.consensus.getViewForSeqno(3), 2); eq(ccf.consensus.getViewForSeqno(99), null); throws(() => ccf.consensus.getViewForSeqno(-1), "RangeError: Invalid seqno: cannot be negative");`,
-			"historical": `eq(ccf.historicalState, undefined); try { ccf.historical.getStateRange.bind(ccf.historical)(1, 1, 2, 3); throw new Error("no") } catch (e) { eq(e instanceof InternalError, true) }`,
+			"historical": `eq("historicalState" in ccf, false); const range = ccf.historical.getStateRange.bind(ccf.historical); eq(range(1, 1, 99, 3), null); eq(range(99, 1, 2, 3), null);
+				const states = range(1, 2, 4, 3); eq(states.map((s) => s.transactionId).join(), "2.2,2.3,2.4"); eq(ccf.bufToStr(states[1].kv.t.get(ccf.strToBuf("k"))), "2.3"); eq(ccf.historical.dropCachedStates(1), true); eq(ccf.historical.dropCachedStates(2), false);
+				throws(() => range(1, 0, 0, 3), "InternalError: Failed to get state range: there is no transaction 0"); throws(() => range(1, 1, 2), "TypeError: Passed 3 arguments, but expected 4"); throws(() => range(-1, 1, 2, 3), "RangeError: Invalid handle or seqno or expiry: cannot be negative");
+				throws(() => ccf.historical.dropCachedStates(-1), "RangeError: Invalid handle: cannot be negative"); eq(range.length + ccf.historical.getStateRange.name, "4getStateRange");`,
 		})
 	})
 }

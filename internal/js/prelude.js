@@ -84,29 +84,34 @@
 
   // ccf.kv[name] is a new handle for any name; its methods look the current
   // transaction up when they are called.
-  const handle = { __proto__: null };
-  for (const m of ['has', 'get', 'getVersionOfPreviousWrite', 'set', 'delete', 'clear', 'forEach']) {
-    defineProperty(handle, m, { value: fn('kv.' + m, m), enumerable: true, writable: true, configurable: true });
-  }
-  defineProperty(handle, 'size', { get: fn('kv.size', 'size'), enumerable: true, configurable: true });
-  Object.setPrototypeOf(handle, Object.prototype);
-  const handleOf = (name) => {
-    const o = { __proto__: handle };
-    o._map_name = name;
-    return o;
+  const handleWith = (prefix) => {
+    const handle = { __proto__: null };
+    for (const m of ['has', 'get', 'getVersionOfPreviousWrite', 'set', 'delete', 'clear', 'forEach']) {
+      defineProperty(handle, m, { value: fn(prefix + m, m), enumerable: true, writable: true, configurable: true });
+    }
+    defineProperty(handle, 'size', { get: fn(prefix + 'size', 'size'), enumerable: true, configurable: true });
+    Object.setPrototypeOf(handle, Object.prototype);
+    return handle;
   };
-  ccf.kv = new Proxy(create(null), {
-    get: (_, name) => (typeof name === 'string' ? handleOf(name) : undefined),
+  const handle = handleWith('kv.');
+  // tables makes a handle for any name; target is what the proxy was made of.
+  const tables = (handleOf) => ({
+    get: (target, name) => (typeof name === 'string' ? handleOf(name, target) : undefined),
     has: () => true,
     set: () => false,
     deleteProperty: () => false,
     defineProperty: () => false,
     ownKeys: () => [],
-    getOwnPropertyDescriptor: (_, name) =>
+    getOwnPropertyDescriptor: (target, name) =>
       typeof name === 'string'
-        ? { value: handleOf(name), writable: false, enumerable: false, configurable: true }
+        ? { value: handleOf(name, target), writable: false, enumerable: false, configurable: true }
         : undefined,
   });
+  ccf.kv = new Proxy(create(null), tables((name) => {
+    const o = { __proto__: handle };
+    o._map_name = name;
+    return o;
+  }));
 
   const crypto = part(
     'crypto', 'digest', 'generateAesKey', 'generateRsaKeyPair', 'generateEcdsaKeyPair', 'generateEddsaKeyPair',
@@ -157,11 +162,56 @@
   if (kind === 'unit') globalThis.callApplication = fn('unit.callApplication', 'callApplication');
   // Globals of an application are made before its modules; see space.go.
   if (kind === 'hosted') globalThis.callHost = fn('host.call', 'callHost');
-  if (kind !== 'app' && kind !== 'unit' && kind !== 'hosted') return [undefined, undefined];
+  if (kind !== 'app' && kind !== 'unit' && kind !== 'hosted') return [undefined, undefined, undefined];
 
   ccf.rpc = part('rpc', 'setApplyWrites', 'setClaimsDigest');
   ccf.consensus = part('consensus', 'getLastCommittedTxId', 'getStatusForTxId', 'getViewForSeqno');
-  ccf.historical = part('historical', 'getStateRange', 'dropCachedStates');
+  const put = (o, name, value) =>
+    defineProperty(o, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  const { slice: stringSlice, indexOf } = String.prototype;
+
+  // A past state reads its tables as ccf.kv does, and makes its receipt when
+  // that is first asked for.
+  const pastHandle = handleWith('past.');
+  const pastTables = tables((name, target) => {
+    const o = { __proto__: pastHandle };
+    o._map_name = name;
+    defineProperty(o, '_seqno', { __proto__: null, value: target.seqno });
+    return o;
+  });
+  const receiptOf = h['state.receipt'];
+  const stateOf = (id) => {
+    const seqno = +apply(stringSlice, id, [apply(indexOf, id, ['.']) + 1]);
+    const state = { transactionId: id };
+    defineProperty(state, 'receipt', {
+      __proto__: null,
+      get() {
+        const v = receiptOf(seqno);
+        put(this, 'receipt', v);
+        return v;
+      },
+      set(v) {
+        put(this, 'receipt', v);
+      },
+      enumerable: true,
+      configurable: true,
+    });
+    state.kv = new Proxy({ __proto__: null, seqno }, pastTables);
+    return state;
+  };
+  const stateRange = h['historical.getStateRange'];
+  ccf.historical = part('historical', 'dropCachedStates');
+  ccf.historical.getStateRange = function getStateRange(handle, startSeqno, endSeqno, secondsUntilExpiry) {
+    const states = apply(stateRange, undefined, arguments);
+    if (states !== null) {
+      for (let i = 0; i < states.length; i++) states[i] = stateOf(states[i]);
+    }
+    return states;
+  };
+  const setState = (id) => {
+    if (id === undefined) delete ccf.historicalState;
+    else ccf.historicalState = stateOf(id);
+  };
 
   // The members of a request are read from the host when first used: most
   // handlers use few of them. Each then becomes a plain property.
@@ -180,8 +230,6 @@
     }
     return v;
   };
-  const put = (o, name, value) =>
-    defineProperty(o, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
   const descriptors = create(null);
   for (const name of lazy) {
     descriptors[name] = {
@@ -207,5 +255,5 @@
       if (d !== undefined && d.get === descriptors[name].get) put(r, name, read(name));
     }
   };
-  return [request, settle];
+  return [request, settle, setState];
 });

@@ -49,10 +49,11 @@ const (
 	atomStatusCode
 	atomMapName
 	atomLength
+	atomSeqNo
 	atomCount
 )
 
-var atomNames = [atomCount]string{"stack", "body", "headers", "statusCode", "_map_name", "length"}
+var atomNames = [atomCount]string{"stack", "body", "headers", "statusCode", "_map_name", "length", "_seqno"}
 
 // Flags of JS_Eval.
 const (
@@ -111,7 +112,7 @@ func (v *vm) setUp(kind realmKind) error {
 }
 
 // runPrelude gives the prelude the host functions and keeps what it returns:
-// [request, settle].
+// [request, settle, setState].
 func (v *vm) runPrelude(kind realmKind) error {
 	src, name := v.alloc(preludeSource), v.alloc(preludeName)
 	main := v.g.Eval(v.ctx, src, int32(len(preludeSource)), name, evalGlobal|evalStrict)
@@ -148,6 +149,7 @@ func (v *vm) runPrelude(kind realmKind) error {
 	if kind != realmBare {
 		v.request = v.element(result, "0")
 		v.settle = v.element(result, "1")
+		v.setState = v.element(result, "2")
 	}
 	v.free(result)
 	return nil

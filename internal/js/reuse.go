@@ -37,6 +37,7 @@ type reused struct {
 	key    string
 	marker flushMarker
 	loaded map[string]loadedModule // by js_module
+	past   bool                    // it has a ccf.historicalState
 }
 
 type loadedModule struct {

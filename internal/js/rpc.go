@@ -2,8 +2,8 @@ package js
 
 import "synod"
 
-// rpcOps are ccf.rpc, ccf.consensus and ccf.historical
-// (CCF: src/js/extensions/ccf/rpc.cpp, consensus.cpp, historical.cpp).
+// rpcOps are ccf.rpc and ccf.consensus
+// (CCF: src/js/extensions/ccf/rpc.cpp, consensus.cpp).
 var rpcOps = []hostOp{
 	{"rpc.setApplyWrites", 1, func(v *vm, c *call, a args) (value, bool) {
 		v.effect()
@@ -78,11 +78,4 @@ var rpcOps = []hostOp{
 		}
 		return v.newNumber(float64(view)), true
 	}},
-	{"historical.getStateRange", 4, historicalUnavailable},
-	{"historical.dropCachedStates", 1, historicalUnavailable},
-}
-
-func historicalUnavailable(v *vm, _ *call, _ args) (value, bool) {
-	v.effect()
-	return v.throw(internalError, "Failed to get state range: this node serves no historical queries")
 }

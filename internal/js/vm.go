@@ -30,8 +30,10 @@ type refs struct {
 	body    int32 // C text "<body>"
 	request value // function of the prelude: makes a request object
 	settle  value // function of the prelude: reads what is still lazy of one
-	spare   value // a request object made beforehand, or 0
-	atoms   [atomCount]int32
+	// setState is a function of the prelude: sets ccf.historicalState.
+	setState value
+	spare    value // a request object made beforehand, or 0
+	atoms    [atomCount]int32
 }
 
 // vm is one engine with its memory. It belongs to one goroutine at a time.

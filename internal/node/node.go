@@ -21,6 +21,7 @@ import (
 	"synod/internal/evidence"
 	"synod/internal/frontend"
 	"synod/internal/gov"
+	"synod/internal/historical"
 	"synod/internal/host"
 	"synod/internal/httpd"
 	"synod/internal/js"
@@ -60,6 +61,7 @@ type Node struct {
 	replica    *consensus.Replica
 	engine     *js.Engine
 	host       *host.Host
+	history    *historical.History
 	front      *frontend.Server
 	links      *peer.Links
 	roster     *roster
@@ -152,6 +154,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.keepMembership(ctx) })
 	group.Go(func() error { return n.keepSnapshots(ctx) })
 	group.Go(func() error { return n.keepRecovery(ctx) })
+	group.Go(func() error { return n.history.Run(ctx) })
 	err := group.Wait()
 	n.handOff()
 	stopReplica()
@@ -196,6 +199,14 @@ func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) er
 	if begin != nil {
 		err := begin(ctx)
 		if err != nil || ctx.Err() != nil {
+			done <- nil
+			return err
+		}
+	}
+	// What a snapshot brought is there by now, and no transaction of this node's
+	// log yet: an index misses nothing.
+	if n.opts.App != nil {
+		if err := n.host.InstallIndexes(n.opts.App); err != nil {
 			done <- nil
 			return err
 		}
@@ -292,7 +303,11 @@ func (n *Node) buildFrontend() error {
 		return err
 	}
 	start := &n.cfg.Command.Start // of a node that joins, the service says
-	n.host = &host.Host{Replica: n.replica, Store: n.store, Secrets: n.secrets, Issuer: start.COSEIssuer, Subject: start.COSESubject, NodeID: n.id.node}
+	n.history = n.newHistory()
+	n.host = &host.Host{
+		Replica: n.replica, Store: n.store, Secrets: n.secrets, Past: n.history,
+		Issuer: start.COSEIssuer, Subject: start.COSESubject, NodeID: n.id.node,
+	}
 	front, err := frontend.New(frontend.Config{
 		Replica: n.replica, Store: n.store, Cluster: cluster{n}, Interfaces: n.cfg.Network.RPCInterfaces, UncommittedMax: int(n.cfg.Consensus.UncommittedTxMax),
 		Receipt: n.host.Receipt, Node: n.host, Accepted: accepted, Unsecured: unsecured, Logger: n.log, Now: time.Now,
@@ -312,6 +327,7 @@ type appHost struct{ n *Node }
 func (h appHost) LastCommitted() synod.TxID                   { return h.n.replica.Committed() }
 func (h appHost) Status(id synod.TxID) synod.TxStatus         { return h.n.replica.Status(id) }
 func (h appHost) ViewOf(seqno synod.SeqNo) (synod.View, bool) { return h.n.replica.ViewOf(seqno) }
+func (h appHost) History() app.History                        { return h.n.history }
 
 // govNode is what governance may ask of the node.
 type govNode struct{ n *Node }

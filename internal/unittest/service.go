@@ -264,4 +264,7 @@ func (h host) ViewOf(n synod.SeqNo) (synod.View, bool) {
 	return tip.View, n <= tip.SeqNo
 }
 
+// History is not there: a test's service has no ledger.
+func (host) History() app.History { return nil }
+
 var _ js.AppHost = host{}

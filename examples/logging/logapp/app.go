@@ -30,6 +30,7 @@ func New() *app.App {
 	declareWays(a)
 	declareIndex(a)
 	declareProofs(a)
+	declarePast(a)
 	declareCallers(a)
 	return a
 }

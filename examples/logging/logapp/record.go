@@ -74,3 +74,12 @@ func (signatureAnswer) OpenAPIName() string { return "LoggingGetCoseSignature__O
 
 // OpenAPIName is the schema's name.
 func (endorsementsAnswer) OpenAPIName() string { return "LoggingGetCoseEndorsements__Out" }
+
+// OpenAPIName is the schema's name.
+func (receiptAnswer) OpenAPIName() string { return "LoggingGetReceipt__Out" }
+
+// OpenAPIName is the schema's name.
+func (rangeEntry) OpenAPIName() string { return "LoggingGetHistoricalRange__Entry" }
+
+// OpenAPIName is the schema's name.
+func (rangeAnswer) OpenAPIName() string { return "LoggingGetHistoricalRange__Out" }

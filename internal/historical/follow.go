@@ -1,0 +1,183 @@
+package historical
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"synod"
+	"synod/internal/kv"
+)
+
+// Follower is told what transactions wrote to one map, in order and once each,
+// from the first of the service on: what is past is read from the ledger, what
+// comes is told as it is committed. It may be used from several goroutines.
+type Follower struct {
+	h       *History
+	mapName string
+	apply   func(synod.TxID, kv.MapWrites)
+	unhook  func()
+
+	mu     sync.Mutex
+	live   bool        // guarded by mu; told by commit, no longer from the ledger
+	passed synod.SeqNo // guarded by mu; the newest that commit did not tell of, or may not have
+	upTo   synod.SeqNo // guarded by mu; told everything up to here; not used once live
+	err    error       // guarded by mu; why it does not go on just now
+	ended  bool        // guarded by mu
+}
+
+// Follow begins to tell a follower of a map. apply runs on the goroutine that
+// reads the ledger, and later on the one that commits.
+func (h *History) Follow(mapName string, apply func(synod.TxID, kv.MapWrites)) *Follower {
+	f := &Follower{h: h, mapName: mapName, apply: apply}
+	f.unhook = h.cfg.Store.Follow(mapName, f.committed)
+	f.mu.Lock()
+	// Commit does not tell of what was ordered before it knew of the follower.
+	f.passed = max(f.passed, h.cfg.Store.Tip().SeqNo)
+	f.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.followers = append(h.followers, f)
+	select {
+	case h.scan <- struct{}{}:
+	default:
+	}
+	return f
+}
+
+// committed is told by commit.
+func (f *Follower) committed(id synod.TxID, w kv.MapWrites) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.ended:
+	case f.live:
+		f.apply(id, w)
+	default:
+		f.passed = max(f.passed, id.SeqNo)
+	}
+}
+
+// UpTo is the last transaction up to which the follower has been told
+// everything. The error says why it does not go on just now, if it does not.
+func (f *Follower) UpTo() (synod.SeqNo, error) {
+	committed := f.h.cfg.Committed().SeqNo // before looking: commit tells before it is seen
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.live {
+		return committed, nil
+	}
+	return f.upTo, f.err
+}
+
+// Stop ends it: it is told nothing any more.
+func (f *Follower) Stop() {
+	f.unhook()
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+}
+
+// tell passes on what a scanner found.
+func (f *Follower) tell(s scanned) {
+	for _, m := range s.maps {
+		if m.Name == f.mapName {
+			f.apply(s.id, m)
+		}
+	}
+}
+
+// reached notes how far the scanner is, and goes over to commit if nothing is
+// missing in between. It says whether the scanner is done with it.
+func (f *Follower) reached(upTo synod.SeqNo, caughtUp bool, err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.upTo, f.err = upTo, err
+	f.live = caughtUp && upTo >= f.passed
+	return f.live || f.ended
+}
+
+const (
+	// scanRetry is when a scan that failed is tried again: an operator may have
+	// put the missing chunk into place.
+	scanRetry = time.Second
+	// scanPause is how long a scan waits that has read all there is and misses
+	// what was ordered meanwhile.
+	scanPause = 5 * time.Millisecond
+)
+
+// follow reads the ledger for followers that have not caught up, until ctx
+// ends. Those that come while it reads wait for the next round.
+func (h *History) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.scan:
+		}
+		h.mu.Lock()
+		behind := h.followers
+		h.followers = nil
+		h.mu.Unlock()
+		if len(behind) > 0 {
+			h.catchUp(ctx, behind)
+		}
+	}
+}
+
+// catchUp reads the ledger for some followers until commit tells them of the
+// rest.
+func (h *History) catchUp(ctx context.Context, behind []*Follower) {
+	want := func(mapName string) bool {
+		for _, f := range behind {
+			if f.mapName == mapName || mapName == "" && !strings.HasPrefix(f.mapName, "public:") {
+				return true
+			}
+		}
+		return false
+	}
+	s := h.newScanner(0)
+	said := ""
+	for len(behind) > 0 {
+		more, err := s.advance(ctx, want, func(t scanned) {
+			for _, f := range behind {
+				f.tell(t)
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		left := behind[:0:0]
+		for _, f := range behind {
+			if !f.reached(s.upTo, !more && err == nil, err) {
+				left = append(left, f)
+			}
+		}
+		behind = left
+		switch {
+		case err != nil:
+			if text := err.Error(); text != said {
+				said = text
+				h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the ledger cannot be read for an index", slog.String("err", text))
+			}
+			if errors.Is(err, ErrNotBelieved) {
+				s = h.newScanner(s.upTo) // what was read before may have been wrong too
+			}
+			pause(ctx, scanRetry)
+		case !more:
+			pause(ctx, scanPause)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
