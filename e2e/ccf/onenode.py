@@ -83,6 +83,20 @@ GROUPS = {
         None,
         "e2e_logging: test_cbor_merkle_proof test_cose_signature_schema test_cose_receipt_schema",
     ),
+    "history": (
+        "samples/apps/logging/logging",
+        None,
+        """e2e_logging: test_historical_query test_historical_receipts test_historical_receipts_with_claims
+        test_genesis_receipt test_historical_query_range test_historical_query_sparse test_view_history
+        test_receipts test_rekey test_random_receipts test_historical_query test_historical_receipts""",
+    ),
+    "history_js": (
+        "js_generic",
+        "samples/apps/logging/js",
+        """e2e_logging: test_historical_query test_historical_receipts test_historical_receipts_with_claims
+        test_genesis_receipt test_historical_query_range test_view_history test_receipts test_rekey
+        test_random_receipts test_historical_query test_historical_receipts""",
+    ),
     "logging_js": (
         "js_generic",
         "samples/apps/logging/js",
@@ -143,6 +157,9 @@ def main():
         # Functions that only want some other node to ask get the one there is.
         network.find_any_backup = lambda *_, **__: network.nodes[0]
         network.find_primary_and_any_backup = lambda *_, **__: (network.nodes[0],) * 2
+        if group.startswith("history"):
+            network.find_nodes = lambda *_, **__: (network.nodes[0], [network.nodes[0]])
+            network.get_joined_nodes = lambda: network.nodes * 2
         if group == "programmability":
             network.consortium.set_user_data(
                 network.nodes[0], network.users[0].service_id, user_data={"isAdmin": True}

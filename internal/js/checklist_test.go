@@ -24,7 +24,6 @@ const (
 	later  = "later: "
 )
 
-
 // checklist is every line, in the order of the document.
 var checklist = []checkLine{
 	{"Modules", "static import across folders, single instantiation", here},
