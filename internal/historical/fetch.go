@@ -20,7 +20,12 @@ const runBytes = 1 << 20
 // is not what the service wrote.
 var ErrNotBelieved = errors.New("the ledger on this node's disk is not what the service wrote: replace the chunk by a copy from another node or a backup")
 
+// notBelieved says why. A secret that is not known yet, as in a recovery, is no
+// fault of the ledger's.
 func notBelieved(id synod.SeqNo, reason error) error {
+	if errors.Is(reason, secrets.ErrNoSecret) {
+		return fmt.Errorf("entry %d: %w", id, reason)
+	}
 	return fmt.Errorf("%w (entry %d: %w)", ErrNotBelieved, id, reason)
 }
 

@@ -100,12 +100,18 @@ func (h *History) oldestSecret() (secrets.Entry, error) {
 		return secrets.Entry{}, secrets.ErrNoSecret
 	}
 	oldest := known[0]
-	if oldest.StoredAt == 0 && len(known) == 1 {
-		// The newest of all: its place is the last write of the table.
-		tx := h.cfg.Store.Begin()
-		defer tx.Release()
-		if at, ok := tx.VersionOfPreviousWrite(tables.HistoricalLedgerSecret, tables.UnitKey()); ok {
-			oldest.StoredAt = at
+	if info, _, err := h.serviceNow(); err != nil || info.Status == tables.ServiceOpen {
+		if err != nil {
+			return secrets.Entry{}, err
+		}
+		if oldest.StoredAt == 0 && len(known) == 1 {
+			// The newest of all: its place is the last write of the table, but not
+			// before a recovery is complete.
+			tx := h.cfg.Store.Begin()
+			defer tx.Release()
+			if at, ok := tx.VersionOfPreviousWrite(tables.HistoricalLedgerSecret, tables.UnitKey()); ok {
+				oldest.StoredAt = at
+			}
 		}
 	}
 	if oldest.StoredAt == 0 {
