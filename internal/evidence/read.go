@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"synod"
 	"synod/internal/cose"
@@ -17,9 +18,14 @@ import (
 )
 
 // Read returns the signature that a transaction is, nil for any other. It
-// checks that the signature is of this transaction and over this root, the one
-// of the entries before it; Verify checks the rest.
-func Read(id synod.TxID, ws *kv.WriteSet, root [32]byte) (*Signature, error) {
+// checks that the signature is of this transaction and over the root of the
+// entries before it, which only a signature asks for; Verify checks the rest.
+func Read(id synod.TxID, ws *kv.WriteSet, root func() [32]byte) (*Signature, error) {
+	if !slices.ContainsFunc(ws.Maps, func(m kv.MapWrites) bool {
+		return m.Name == tables.Signatures || m.Name == tables.COSESignatures || m.Name == tables.Tree
+	}) {
+		return nil, nil
+	}
 	s := &Signature{TxID: id, WriteSet: ws}
 	found := 0
 	for _, m := range ws.Maps {
@@ -47,14 +53,13 @@ func Read(id synod.TxID, ws *kv.WriteSet, root [32]byte) (*Signature, error) {
 			return nil, fmt.Errorf("table %s: %w", m.Name, err)
 		}
 	}
+	want := root()
 	switch {
-	case found == 0:
-		return nil, nil
 	case found != 3 || len(ws.Maps) != 3:
 		return nil, errors.New("a signature transaction with other tables than a signature's")
 	case synod.TxID{View: s.Record.View, SeqNo: s.Record.Seqno} != id:
 		return nil, fmt.Errorf("the signature is of transaction %d.%d", s.Record.View, s.Record.Seqno)
-	case s.Record.Root != hex.EncodeToString(root[:]):
+	case s.Record.Root != hex.EncodeToString(want[:]):
 		return nil, errors.New("the signed root is not that of the entries before it")
 	}
 	return s, nil

@@ -68,7 +68,7 @@ func (m *Machine) open(e *ledger.Entry) (*Received, error) {
 		return nil, err
 	}
 	rec := &Received{ID: e.TxID, WriteSet: maps, Size: len(e.Raw)}
-	if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root()); err != nil {
+	if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root); err != nil {
 		return nil, err
 	}
 	return rec, m.takeSecrets(rec.ID, rec.WriteSet)
