@@ -20,7 +20,7 @@ import (
 type outage struct {
 	elected   time.Duration // from the loss until another node says that it leads
 	commit    time.Duration // from then until that node's commit is of its view
-	recovered time.Duration // from the loss until a write sent after it was known to be committed
+	recovered time.Duration // from the loss until a write sent after it was known to be committed, in a later view
 }
 
 // electionWait is how long after the service is back one waits to see who leads.
@@ -38,18 +38,18 @@ func (s *service) probe(ctx context.Context, n *node, within time.Duration) erro
 		return err
 	}
 	defer c.conn.Close()
-	_, err = c.probe(within)
+	_, _, err = c.probe(within)
 	return err
 }
 
-// probe has a write committed.
-func (c *session) probe(within time.Duration) (ended bool, err error) {
+// probe has a write committed, and says in which view.
+func (c *session) probe(within time.Duration) (view synod.View, ended bool, err error) {
 	o := &operation{Kind: kindCommitted, Key: probeKey, Value: fmt.Sprintf("p%d", probes.Add(1))}
 	ended = c.do(o, within, func() time.Duration { return 0 })
 	if !o.ok() || o.Status != string(synod.TxCommitted) {
-		return ended, fmt.Errorf("write: %s%s %d %s", o.Error, o.Wire, o.Code, o.Status)
+		return 0, ended, fmt.Errorf("write: %s%s %d %s", o.Error, o.Wire, o.Code, o.Status)
 	}
-	return ended, nil
+	return o.TxID.View, ended, nil
 }
 
 // probing is the writes that look for the moment at which a node commits again.
@@ -66,8 +66,9 @@ const (
 	probeWait  = 2 * time.Second
 )
 
-// run probes until ctx ends, and calls back at each write that was committed.
-func (p *probing) run(ctx context.Context, committed func()) {
+// run probes until ctx ends, and calls back at each write that was committed,
+// with its view.
+func (p *probing) run(ctx context.Context, committed func(synod.View)) {
 	p.idle = make(chan *session, probesMax)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, probesMax)
@@ -76,8 +77,8 @@ func (p *probing) run(ctx context.Context, committed func()) {
 		case slots <- struct{}{}:
 			all.Go(func() {
 				defer func() { <-slots }()
-				if p.once(ctx) == nil {
-					committed()
+				if view, err := p.once(ctx); err == nil {
+					committed(view)
 				}
 			})
 		default:
@@ -93,7 +94,7 @@ func (p *probing) run(ctx context.Context, committed func()) {
 
 // once probes on a connection that is kept, or on a new one: those of before the
 // loss of the primary end, each with its first answer after it.
-func (p *probing) once(ctx context.Context) error {
+func (p *probing) once(ctx context.Context) (synod.View, error) {
 	for {
 		var c *session
 		kept := true
@@ -102,20 +103,20 @@ func (p *probing) once(ctx context.Context) error {
 		default:
 			var err error
 			if c, err = p.service.dial(ctx, p.node, probeWait); err != nil {
-				return err
+				return 0, err
 			}
 			kept = false
 		}
 		stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) })
-		ended, err := c.probe(probeWait)
+		view, ended, err := c.probe(probeWait)
 		stop()
 		if !ended {
 			p.idle <- c
-			return err
+			return view, err
 		}
 		_ = c.conn.Close()
 		if !kept || ctx.Err() != nil {
-			return err
+			return view, err
 		}
 	}
 }
@@ -133,7 +134,10 @@ func (s *service) measure(ctx context.Context, others []*node, view uint64, lost
 	for _, n := range others {
 		p := probing{service: s, node: n}
 		watchers.Go(func() {
-			p.run(recovered, func() {
+			p.run(recovered, func(in synod.View) {
+				if uint64(in) <= view {
+					return // whoever is lost had not noticed yet
+				}
 				mu.Lock()
 				if result.recovered == 0 {
 					result.recovered = time.Since(lost)
