@@ -1,15 +1,20 @@
 package client
 
 import (
+	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"synod/internal/identity"
 )
 
 // Defaults of a Client.
@@ -52,6 +57,7 @@ type options struct {
 	tls           *tls.Config
 	serviceCert   []byte
 	timeout       time.Duration
+	expired       bool // see WithExpiredCertificates
 	retriesMax    int
 	retryAfterMax time.Duration
 }
@@ -88,6 +94,39 @@ func WithClientCertificate(certPEM, keyPEM []byte) Option {
 		o.tls.Certificates = []tls.Certificate{pair}
 		return nil
 	}
+}
+
+// WithExpiredCertificates takes certificates of the service's nodes whatever
+// their dates, and that of the service too: keys and names are checked as ever.
+// Members need it to renew certificates that have run out.
+func WithExpiredCertificates() Option {
+	return func(o *options) error {
+		o.expired = true
+		return nil
+	}
+}
+
+// dialExpired dials a node whose certificate may have run out.
+func (o *options) dialExpired(ctx context.Context, network, address string) (net.Conn, error) {
+	service, err := identity.ParseCertPEM(o.serviceCert)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := service.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("service certificate: its key is a %T", service.PublicKey)
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	config := o.tls.Clone()
+	config.InsecureSkipVerify = true //nolint:gosec // VerifyConnection checks all but dates
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		node := state.PeerCertificates[0]
+		return errors.Join(identity.EndorsedBy(node, key), node.VerifyHostname(host))
+	}
+	return (&tls.Dialer{NetDialer: &net.Dialer{Timeout: o.timeout}, Config: config}).DialContext(ctx, network, address)
 }
 
 // WithTimeout bounds one attempt of one request; the default is
@@ -141,18 +180,22 @@ func Dial(rawURL string, opts ...Option) (*Client, error) {
 	if o.tls.RootCAs == nil {
 		return nil, ErrNoServiceCertificate
 	}
+	transport := &http.Transport{
+		TLSClientConfig:     o.tls,
+		TLSHandshakeTimeout: o.timeout,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     30 * time.Second,
+	}
+	if o.expired {
+		transport.DialTLSContext = o.dialExpired
+	}
 	return &Client{
 		base:        &url.URL{Scheme: base.Scheme, Host: base.Host},
 		serviceCert: o.serviceCert,
 		http: &http.Client{
-			Transport: &http.Transport{
-				TLSClientConfig:     o.tls,
-				TLSHandshakeTimeout: o.timeout,
-				DisableCompression:  true,
-				MaxIdleConnsPerHost: 16,
-				IdleConnTimeout:     30 * time.Second,
-			},
-			Timeout: o.timeout,
+			Transport: transport,
+			Timeout:   o.timeout,
 			// Redirects are followed by hand: a POST must keep its body.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

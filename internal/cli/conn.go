@@ -16,6 +16,7 @@ import (
 // conn is how a command reaches a service.
 type conn struct {
 	url, serviceCert string
+	expired          bool
 	timeout          time.Duration
 }
 
@@ -25,6 +26,7 @@ func newConn(env *Env, c *cobra.Command) *conn {
 	f := c.Flags()
 	f.StringVar(&n.url, "url", orDefault(env.Getenv("SYNOD_URL"), "https://127.0.0.1:8000"), "address of a node (SYNOD_URL)")
 	f.StringVar(&n.serviceCert, "service-cert", env.Getenv("SYNOD_SERVICE_CERT"), "the service's certificate, PEM (SYNOD_SERVICE_CERT)")
+	f.BoolVar(&n.expired, "allow-expired", false, "take certificates that have run out, to renew them")
 	f.DurationVar(&n.timeout, "timeout", 30*time.Second, "give up after so long")
 	return n
 }
@@ -51,7 +53,11 @@ func (n *conn) dial(ctx context.Context, opts ...client.Option) (context.Context
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read service certificate: %w", err)
 	}
-	c, err := client.Dial(n.url, append(opts, client.WithServiceCertificate(cert))...)
+	opts = append(opts, client.WithServiceCertificate(cert))
+	if n.expired {
+		opts = append(opts, client.WithExpiredCertificates())
+	}
+	c, err := client.Dial(n.url, opts...)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -13,6 +13,7 @@ type Config struct {
 	Attestation                   Attestation
 	Ledger                        Ledger
 	Snapshots                     Snapshots
+	FilesCleanup                  FilesCleanup
 	Logging                       Logging
 	Consensus                     Consensus
 	LedgerSignatures              LedgerSignatures
@@ -91,6 +92,15 @@ type Snapshots struct {
 	Directory         string
 	TxCount           int64
 	ReadOnlyDirectory string // "" if there is none
+}
+
+// FilesCleanup is what the node removes of its own files by itself. CCF got it
+// after version 6.
+type FilesCleanup struct {
+	// SnapshotsMax is how many committed snapshots stay in snapshots.directory,
+	// the newest; 0 means all.
+	SnapshotsMax int64
+	Interval     time.Duration // how often the node looks
 }
 
 // Log formats (CCF: src/host/configuration.h).

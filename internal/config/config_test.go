@@ -87,6 +87,9 @@ func TestLoadFull(t *testing.T) {
 	if c.IdleConnectionTimeout != 0 {
 		t.Error("null idle timeout is not 'never'")
 	}
+	if c.FilesCleanup != (FilesCleanup{SnapshotsMax: 3, Interval: time.Hour}) {
+		t.Errorf("files_cleanup %+v", c.FilesCleanup)
+	}
 	want := []EndorsementsServer{{Type: "AMD", URL: "kdsintf.amd.com", RetriesMax: 4}}
 	if d := cmp.Diff(want, c.Attestation.EndorsementsServers); d != "" {
 		t.Error(d)
@@ -108,6 +111,8 @@ func TestParseFaults(t *testing.T) {
 		return replace(`"bind_address": "127.0.0.1:8000"`, `"bind_address": "127.0.0.1:8000", `+more)
 	}
 	for name, tc := range map[string]struct{ text, want string }{
+		"no snapshot kept":     {top(`"files_cleanup": {"max_snapshots": 0}`), "$.files_cleanup.max_snapshots is 0, want at least 1"},
+		"endless cleanup":      {top(`"files_cleanup": {"interval": "0s"}`), "$.files_cleanup.interval is zero"},
 		"empty file":           {"", "$ at byte 0: unexpected end of JSON input"},
 		"trailing data":        {smallest + "{}", "$ at byte 272: invalid character '{' after top-level value"},
 		"not an object":        {"[]", "$ is array, want object"},

@@ -39,6 +39,7 @@ const (
 	DefaultLedgerChunkSize    = 5 << 20
 	DefaultSnapshotsDirectory = "snapshots"
 	DefaultSnapshotsTxCount   = 10000
+	DefaultCleanupInterval    = 30 * time.Second
 	DefaultHostLevel          = "Info"
 
 	DefaultMessageTimeout   = 100 * time.Millisecond
@@ -112,6 +113,7 @@ func Default() *Config {
 		},
 		Ledger:           Ledger{Directory: DefaultLedgerDirectory, ChunkSize: DefaultLedgerChunkSize},
 		Snapshots:        Snapshots{Directory: DefaultSnapshotsDirectory, TxCount: DefaultSnapshotsTxCount},
+		FilesCleanup:     FilesCleanup{Interval: DefaultCleanupInterval},
 		Logging:          Logging{Format: LogText, HostLevel: DefaultHostLevel},
 		LedgerSignatures: LedgerSignatures{TxCount: DefaultSignatureTxCount, Delay: DefaultSignatureDelay},
 		Consensus: Consensus{

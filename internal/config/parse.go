@@ -98,6 +98,11 @@ func readStorage(f *fields, c *Config) {
 		v.str("read_only_directory", &c.Snapshots.ReadOnlyDirectory, nullable)
 		v.close()
 	}
+	if v, ok := f.object("files_cleanup", optional); ok {
+		v.integer("max_snapshots", &c.FilesCleanup.SnapshotsMax, 1)
+		v.duration("interval", &c.FilesCleanup.Interval, optional)
+		v.close()
+	}
 }
 
 func readTimers(f *fields, c *Config) {

@@ -80,6 +80,9 @@ func (c *Config) check(skip map[string]bool) []Fault {
 	if c.Consensus.ElectionTimeout <= c.Consensus.MessageTimeout {
 		k.fault("$.consensus.election_timeout", "is %v, want more than message_timeout (%v)", c.Consensus.ElectionTimeout, c.Consensus.MessageTimeout)
 	}
+	if c.FilesCleanup.Interval <= 0 {
+		k.fault("$.files_cleanup.interval", "is zero")
+	}
 	k.most("$.worker_threads", c.WorkerThreads, WorkerThreadsMax)
 	for i, san := range c.NodeCertificate.SubjectAltNames {
 		if err := checkSAN(san); err != nil {

@@ -72,12 +72,20 @@ func (r *Replica) send(m *pb.Message) {
 func (r *Replica) roleChanged() {
 	s := r.raft.BasicStatus()
 	view := synod.View(s.GetTerm())
-	if now := (Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view}); now == r.Role() {
+	now := Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view}
+	switch s.RaftState {
+	case raft.StatePreCandidate:
+		now.Asking = AskingPreVotes
+	case raft.StateCandidate:
+		now.Asking = AskingVotes
+	default:
+	}
+	if now == r.Role() {
 		return
 	}
 	// The role is shown first: who sees the store without what this node had
 	// ordered must see that it no longer leads.
-	r.role.Store(&Role{Leading: s.RaftState == raft.StateLeader, Leader: s.Lead, View: view})
+	r.role.Store(&now)
 	if s.RaftState != raft.StateLeader && r.leading {
 		r.leading, r.signing = false, false
 		r.cfg.Machine.Uninstall(r.applied)

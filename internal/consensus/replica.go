@@ -219,7 +219,18 @@ type Role struct {
 	Leading bool
 	Leader  uint64 // raft's name of the leader, 0 if unknown
 	View    synod.View
+	Asking  Asking // whether this node asks for votes
 }
+
+// Asking is how far a node that wants to lead is.
+type Asking byte
+
+// What a node that wants to lead asks the others.
+const (
+	AskingNothing  Asking = iota
+	AskingPreVotes        // whether they would vote for it
+	AskingVotes
+)
 
 // New makes a replica. With Config.Create it is that of a new service, with an
 // empty log and a configuration of itself alone, which Run elects in view 2.

@@ -44,7 +44,7 @@ func (n *Node) apiJoin(c *app.Context) error {
 		return err
 	}
 	if known {
-		return n.answerKnown(c, id, info)
+		return n.answerKnown(c, id, info, in.Synod)
 	}
 	if !n.replica.Role().Leading {
 		return n.redirectToPrimary(c, "/node/join")
@@ -53,7 +53,11 @@ func (n *Node) apiJoin(c *app.Context) error {
 }
 
 // answerKnown tells a node that asked before how it stands.
-func (n *Node) answerKnown(c *app.Context, id synod.NodeID, info tables.NodeInfo) error {
+func (n *Node) answerKnown(c *app.Context, id synod.NodeID, info tables.NodeInfo, spoken *joinVersions) error {
+	version, err := joinVersion(spoken)
+	if err != nil {
+		return err
+	}
 	out := joinResponse{NodeStatus: info.Status, NodeID: id}
 	switch info.Status {
 	case tables.NodeRetired:
@@ -77,11 +81,25 @@ func (n *Node) answerKnown(c *app.Context, id synod.NodeID, info tables.NodeInfo
 		}
 		out.NetworkInfo = network
 		out.Synod = &joinStart{
-			Version: joinVersion, Configuration: consensus.Founding(founder), Peers: n.roster.addresses(),
+			Version: version, Configuration: consensus.Founding(founder), Peers: n.roster.addresses(),
 			Origin: synod.SeqNo(n.origin.Load()),
 		}
 	}
 	return c.JSON(out)
+}
+
+// joinVersion is the version in which a node is answered.
+func joinVersion(spoken *joinVersions) (int, error) {
+	if spoken == nil {
+		return 0, synod.Errorf(400, synod.CodeInvalidInput, "The request has no member synod: only nodes of Synod can join this service.")
+	}
+	version, ok := spokenJoins.agree(*spoken)
+	if !ok {
+		return 0, synod.Errorf(400, synod.CodeInvalidInput,
+			"The node speaks versions %d to %d of the join protocol, this service %d to %d: upgrade one release at a time.",
+			spoken.Oldest, spoken.Newest, spokenJoins.Oldest, spokenJoins.Newest)
+	}
+	return version, nil
 }
 
 // handOver is what a trusted node is told, nil while its being trusted is not
@@ -148,6 +166,9 @@ func (n *Node) admit(c *app.Context, id synod.NodeID, cert *x509.Certificate, in
 	if in.NodeInfoNetwork.NodeToNodeInterface.PublishedAddress == "" { // evidence first, as in CCF
 		return synod.Errorf(400, synod.CodeInvalidInput, "node_info_network.node_to_node_interface.published_address is missing.")
 	}
+	if _, err := joinVersion(in.Synod); err != nil {
+		return err
+	}
 	if _, err := identity.ParsePublicKeyPEM([]byte(in.PublicEncryptionKey)); err != nil {
 		return synod.Errorf(400, synod.CodeInvalidInput, "public_encryption_key cannot be read: %s", err)
 	}
@@ -179,12 +200,31 @@ func (n *Node) admit(c *app.Context, id synod.NodeID, cert *x509.Certificate, in
 	if err := tables.PutJSON(c.Tx(), tables.Nodes, []byte(id), info); err != nil {
 		return err
 	}
+	if err := forgetStarts(c.Tx()); err != nil {
+		return err
+	}
 	if in.StartupSeqno != nil && *in.StartupSeqno > 0 {
 		if err := tables.PutJSON(c.Tx(), tables.NodeStarts, []byte(id), *in.StartupSeqno); err != nil {
 			return err
 		}
 	}
 	return c.JSON(joinResponse{NodeStatus: tables.NodePending, NodeID: id})
+}
+
+// forgetStarts removes where the logs begin of nodes that members removed: they
+// may not write this table.
+func forgetStarts(tx app.Tx) error {
+	var gone []string
+	err := tables.EachJSON(tx, tables.NodeStarts, func(id string, _ synod.SeqNo) bool {
+		if !tx.Has(tables.Nodes, []byte(id)) {
+			gone = append(gone, id)
+		}
+		return true
+	})
+	for _, id := range gone {
+		tx.Delete(tables.NodeStarts, []byte(id))
+	}
+	return err
 }
 
 // checkAddress refuses a node that would be mistaken for another.

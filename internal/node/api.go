@@ -1,9 +1,11 @@
 package node
 
 import (
+	"crypto/x509"
 	"fmt"
 	"runtime/metrics"
 	"slices"
+	"time"
 
 	"synod"
 	"synod/app"
@@ -168,18 +170,41 @@ func (n *Node) apiMetrics(c *app.Context) error {
 			},
 		}
 	}
+	peers := map[string]any{}
+	for _, s := range n.links.Stats() {
+		peers[string(s.Peer)] = map[string]any{
+			"connected": s.Connected, "accepted": s.Accepted, "queued": s.Queued, "queued_bytes": s.QueuedBytes,
+			"dropped": s.Dropped, "calls": s.Calls, "serving": s.Serving,
+		}
+	}
 	queues := n.replica.Queues()
 	signatures, cost := n.replica.Signatures()
 	return c.JSON(map[string]any{
 		"sessions": map[string]any{"active": active, "peak": peak, "interfaces": interfaces},
-		// Synod's own: how full every bounded queue is, and what signing costs.
+		// Synod's own: how full every bounded queue is, what signing costs, how the
+		// links with other nodes stand, and when certificates end.
 		"synod": map[string]any{
 			"disk_queue": queues.Disk, "disk_queue_max": queues.DiskMax,
 			"signatures": signatures, "signing_us": cost.Microseconds(),
+			"certificates": n.validities(), "peers": peers, "refused_peers": n.links.Refused(),
 			"submission_queue": queues.Submissions, "submission_queue_max": queues.SubmissionsMax,
 			"uncommitted": n.replica.Uncommitted(), "waiting_for_commit": queues.Waiters,
 		},
 	})
+}
+
+// validities are until when the certificates are valid that clients see.
+func (n *Node) validities() map[string]any {
+	until := map[string]any{}
+	if c := n.service.current.Load(); c != nil {
+		until["service_not_after"] = c.cert.NotAfter.UTC().Format(time.RFC3339)
+	}
+	if c := n.id.endorsed.Load(); c != nil {
+		if leaf, err := x509.ParseCertificate(c.tls.Certificate[0]); err == nil {
+			until["node_not_after"] = leaf.NotAfter.UTC().Format(time.RFC3339)
+		}
+	}
+	return until
 }
 
 func (n *Node) apiJSMetrics(c *app.Context) error {

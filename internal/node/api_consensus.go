@@ -40,13 +40,7 @@ func (n *Node) apiConfig(c *app.Context) error {
 // (CCF: src/kv/kv_types.h, ConsensusDetails). acks is what a leader knows.
 func (n *Node) apiConsensus(c *app.Context) error {
 	role, status := n.replica.Role(), n.replica.Peers()
-	leadership := "Follower"
-	switch {
-	case role.Leading:
-		leadership = "Leader"
-	case *n.state.Load() == statePending:
-		leadership = "None"
-	}
+	phase := n.retirementPhase(status.Configuration)
 	acks := map[string]any{}
 	for name, p := range status.Peers {
 		id, ok := n.roster.named(name)
@@ -58,14 +52,33 @@ func (n *Node) apiConsensus(c *app.Context) error {
 	details := map[string]any{
 		"acks":         acks,
 		"configs":      []any{map[string]any{"idx": 1, "rid": 1, "nodes": n.configuration(status.Configuration)}},
-		"current_view": role.View, "leadership_state": leadership, "membership_state": "Active",
+		"current_view": role.View, "leadership_state": n.leadership(role, phase), "membership_state": "Active",
 		"primary_id": n.primaryOrNil(), "reconfiguration_type": "OneTransaction", "ticking": n.voting.Load(),
 	}
-	if phase := n.retirementPhase(status.Configuration); phase != "" {
+	if phase != "" {
 		details["membership_state"], details["retirement_phase"] = "Retired", phase
 	}
 	return c.JSON(map[string]any{"details": details})
 }
+
+// leadership is what this node does in consensus. One that is Pending or has
+// left does nothing.
+func (n *Node) leadership(role consensus.Role, phase string) string {
+	switch {
+	case *n.state.Load() == statePending || phase == retiredCommitted:
+		return "None"
+	case role.Leading:
+		return "Leader"
+	case role.Asking == consensus.AskingPreVotes:
+		return "PreVoteCandidate"
+	case role.Asking == consensus.AskingVotes:
+		return "Candidate"
+	}
+	return "Follower"
+}
+
+// retiredCommitted is the last phase of a retirement.
+const retiredCommitted = "RetiredCommitted"
 
 // retirementPhase is how far this node's retirement is, "" if it is not
 // retired: ordered, out of consensus, or known to be (CCF: src/kv/kv_types.h,
@@ -76,7 +89,7 @@ func (n *Node) retirementPhase(conf *pb.ConfState) string {
 		return ""
 	}
 	if info.RetiredCommitted {
-		return "RetiredCommitted"
+		return retiredCommitted
 	}
 	name, err := consensus.RaftID(n.id.node)
 	if err == nil && slices.Contains(slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing()), name) {

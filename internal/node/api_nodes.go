@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 
 	"synod"
 	"synod/app"
@@ -99,19 +100,16 @@ func (n *Node) apiNodePrimary(c *app.Context) error {
 func (n *Node) apiDeleteNode(c *app.Context) error {
 	id := c.Path("node_id")
 	if !c.Tx().Has(tables.Nodes, []byte(id)) {
-		return errNodeNotFound()
+		return synod.Errorf(404, synod.CodeResourceNotFound, "No such node")
 	}
 	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
 	if err != nil {
 		return err
 	}
 	defer committed.Release()
-	info, ok, err := tables.GetJSON[tables.NodeInfo](committed, tables.Nodes, []byte(id))
+	info, _, err := tables.GetJSON[tables.NodeInfo](committed, tables.Nodes, []byte(id))
 	if err != nil {
 		return err
-	}
-	if !ok {
-		return errNodeNotFound()
 	}
 	if info.Status != tables.NodeRetired || !info.RetiredCommitted {
 		return synod.Errorf(400, synod.CodeNodeNotRetiredCommitted, "Node is not completely retired")
@@ -122,6 +120,9 @@ func (n *Node) apiDeleteNode(c *app.Context) error {
 	return c.JSON(true)
 }
 
+// apiRemovable lists the nodes that may be stopped and removed. Only what is
+// committed counts: any primary from here on then knows that it must not count
+// on them.
 func (n *Node) apiRemovable(c *app.Context) error {
 	committed, err := n.store.BeginAt(n.store.Compacted().SeqNo)
 	if err != nil {
@@ -129,13 +130,18 @@ func (n *Node) apiRemovable(c *app.Context) error {
 	}
 	defer committed.Release()
 	nodes := []any{}
-	err = tables.EachJSON(committed, tables.Nodes, func(id string, info tables.NodeInfo) bool {
+	var failure error
+	err = tables.EachJSON(c.Tx(), tables.Nodes, func(id string, _ tables.NodeInfo) bool {
+		var info tables.NodeInfo
+		if info, _, failure = tables.GetJSON[tables.NodeInfo](committed, tables.Nodes, []byte(id)); failure != nil {
+			return false
+		}
 		if info.Status == tables.NodeRetired && info.RetiredCommitted {
 			nodes = append(nodes, n.nodeJSON(committed, id, info))
 		}
 		return true
 	})
-	if err != nil {
+	if err := errors.Join(err, failure); err != nil {
 		return err
 	}
 	return c.JSON(map[string]any{"nodes": nodes})

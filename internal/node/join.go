@@ -31,8 +31,13 @@ const (
 	joinFirstRetry = 20 * time.Millisecond
 )
 
-// errJoinRefused says that the service does not want this node, ever.
-var errJoinRefused = errors.New("join refused")
+var (
+	// errJoinRefused says that the service does not want this node, ever.
+	errJoinRefused = errors.New("join refused")
+	// errForeign says that who answers is none of the service's nodes. CCF's
+	// suites look for the text (CCF: tests/infra/network.py).
+	errForeign = errors.New("invalid cert on handshake")
+)
 
 // join asks until the service trusts this node, and then makes it one of its
 // replicas.
@@ -44,21 +49,26 @@ func (n *Node) join(ctx context.Context) error {
 	}
 	target := n.cfg.Command.Join.TargetRPCAddress
 	pause := joinFirstRetry
+	waiting := false
 	for {
 		answer, next, err := n.askToJoin(ctx, client, target)
 		switch {
 		case errors.Is(err, errJoinRefused):
 			return err
 		case err != nil:
-			n.log.LogAttrs(ctx, slog.LevelInfo, "join not answered, will retry", slog.String("target", target), slog.String("err", err.Error()))
+			n.log.LogAttrs(ctx, slog.LevelWarn, "join not answered, will retry", slog.String("target", target), slog.String("err", err.Error()))
 			pause = n.cfg.Command.Join.RetryTimeout
 			// A primary that a redirect led to may be gone; who sent us there
 			// knows the next one.
 			target = n.cfg.Command.Join.TargetRPCAddress
 		case next != "":
+			n.info(ctx, "Target node redirected to "+next)
 			target = next
 		case answer.NetworkInfo != nil:
 			return n.becomeReplica(answer)
+		case !waiting:
+			waiting = true
+			n.info(ctx, fmt.Sprintf("Node %s is waiting for votes of members to be trusted", n.id.node))
 		}
 		select {
 		case <-ctx.Done():
@@ -80,8 +90,13 @@ func (n *Node) joinTLS() *tls.Config {
 			roots := x509.NewCertPool()
 			roots.AddCert(n.service.current.Load().cert)
 			_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-			if err != nil {
-				return fmt.Errorf("the target is not a node of the service whose certificate is in command.service_certificate_file: %w", err)
+			invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+			switch {
+			case ok && invalid.Reason == x509.Expired:
+				return err // until it is renewed
+			case err != nil:
+				return fmt.Errorf("%w: the target is not a node of the service whose certificate is in command.service_certificate_file (%s): %w",
+					errForeign, n.cfg.Command.ServiceCertificateFile, err)
 			}
 			return nil
 		},
@@ -97,7 +112,7 @@ func (n *Node) askToJoin(ctx context.Context, client *http.Client, target string
 	body, err := json.Marshal(joinRequest{
 		NodeInfoNetwork: tables.NodeInfo{NodeToNodeInterface: info.NodeToNodeInterface, RPCInterfaces: info.RPCInterfaces},
 		QuoteInfo:       info.QuoteInfo, PublicEncryptionKey: info.EncryptionPubKey, StartupSeqno: new(uint64(n.startup.SeqNo)),
-		CertificateSigningRequest: info.CertificateSigningRequest, NodeData: info.NodeData,
+		CertificateSigningRequest: info.CertificateSigningRequest, NodeData: info.NodeData, Synod: &spokenJoins,
 	})
 	if err != nil {
 		return nil, "", err
@@ -108,6 +123,9 @@ func (n *Node) askToJoin(ctx context.Context, client *http.Client, target string
 	}
 	req.Header.Set("content-type", "application/json")
 	resp, err := client.Do(req)
+	if errors.Is(err, errForeign) {
+		return nil, "", fmt.Errorf("%w: %w", errJoinRefused, err)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -135,7 +153,7 @@ func (n *Node) readAnswer(resp *http.Response, text []byte) (*joinResponse, stri
 		return nil, to.Host, nil
 	case code >= 400 && code < 500:
 		// CCF's suites look for the body in the log (CCF: tests/infra/network.py).
-		return nil, "", fmt.Errorf("%w: status %d: %s", errJoinRefused, code, text)
+		return nil, "", fmt.Errorf("%w: %s answered %s: %s", errJoinRefused, resp.Request.URL.Host, resp.Status, text)
 	default:
 		return nil, "", fmt.Errorf("status %d: %s", code, text)
 	}
@@ -144,8 +162,12 @@ func (n *Node) readAnswer(resp *http.Response, text []byte) (*joinResponse, stri
 // becomeReplica takes what the service told this node, now that it is trusted.
 func (n *Node) becomeReplica(answer *joinResponse) error {
 	network, start := answer.NetworkInfo, answer.Synod
-	if start == nil || start.Version != joinVersion || start.Origin == 0 {
-		return fmt.Errorf("%w: the service does not speak version %d of Synod's join", errJoinRefused, joinVersion)
+	if start == nil || start.Origin == 0 {
+		return fmt.Errorf("%w: the service is not one of Synod", errJoinRefused)
+	}
+	if _, ok := spokenJoins.agree(joinVersions{start.Version, start.Version}); !ok {
+		return fmt.Errorf("%w: the service speaks version %d of the join protocol, this node %d to %d: upgrade one release at a time",
+			errJoinRefused, start.Version, spokenJoins.Oldest, spokenJoins.Newest)
 	}
 	key, err := identity.ParseKeyPEM([]byte(network.Identity.PrivKey))
 	if err != nil {

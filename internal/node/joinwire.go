@@ -9,8 +9,22 @@ import (
 	"synod/internal/tables"
 )
 
-// joinVersion is the version of what Synod adds to CCF's join protocol.
-const joinVersion = 1
+// spokenJoins are the versions that this release speaks of what Synod adds to
+// CCF's join protocol: its own and that of the release before, so that a service
+// can be upgraded node by node.
+var spokenJoins = joinVersions{Oldest: 1, Newest: 1}
+
+// joinVersions is a range of versions.
+type joinVersions struct {
+	Oldest int `json:"oldest"`
+	Newest int `json:"newest"`
+}
+
+// agree is the newest version that two ranges have in common.
+func (v joinVersions) agree(other joinVersions) (version int, ok bool) {
+	version = min(v.Newest, other.Newest)
+	return version, version >= max(v.Oldest, other.Oldest)
+}
 
 // joinRequest is the body of POST /node/join
 // (CCF: src/node/rpc/node_call_types.h, JoinNetworkNodeToNode).
@@ -21,6 +35,7 @@ type joinRequest struct {
 	StartupSeqno              *uint64          `json:"startup_seqno"`
 	CertificateSigningRequest string           `json:"certificate_signing_request"`
 	NodeData                  json.RawMessage  `json:"node_data,omitempty"`
+	Synod                     *joinVersions    `json:"synod,omitempty"` // that the node speaks
 }
 
 // joinResponse is its answer.
@@ -93,7 +108,7 @@ func (s *joinSecret) UnmarshalJSON(b []byte) error {
 // joinStart is what Synod adds: how consensus begins on the new node, and whom
 // it may speak with before it has the node table.
 type joinStart struct {
-	Version       int                     `json:"version"`
+	Version       int                     `json:"version"`       // the newest that both speak
 	Configuration tables.Bytes            `json:"configuration"` // raftpb.ConfState before the log's first entry
 	Peers         map[synod.NodeID]string `json:"peers"`         // node-to-node addresses
 	Origin        synod.SeqNo             `json:"origin"`        // the service's first transaction

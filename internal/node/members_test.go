@@ -1,135 +1,38 @@
 package node_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
 	"synod"
 	"synod/client"
-	"synod/examples/logging/logapp"
-	"synod/internal/config"
-	"synod/internal/logfmt"
-	"synod/internal/node"
 )
-
-// join starts another node, in this process too, and waits until count vote.
-func (s *service) join(log *slog.Logger, count int) {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	path := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(path("service_cert.pem"), []byte(s.ServiceCertificate()), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	type object = map[string]any
-	text, err := json.Marshal(object{
-		"network": object{
-			"node_to_node_interface": object{"bind_address": "127.0.0.1:0"},
-			"rpc_interfaces":         object{"main": object{"bind_address": "127.0.0.1:0"}},
-		},
-		"command": object{
-			"type": "Join", "service_certificate_file": path("service_cert.pem"),
-			"join": object{"target_rpc_address": s.Address("main")},
-		},
-		"ledger": object{"directory": path("ledger")}, "snapshots": object{"directory": path("snapshots")},
-		"output_files": object{"pid_file": path("node.pid"), "node_certificate_file": path("node.pem")},
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	cfg, err := config.Parse(text)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	n, err := node.Start(node.Options{Config: cfg, App: logapp.New(), Logger: log, Version: "test"})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	s.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Error(err)
-		}
-	})
-	s.poll("a new voter", func() error {
-		var nodes map[string]any
-		if _, err := s.dial(nil).Get(s.t.Context(), "/node/config", &nodes); err != nil || len(nodes) != count {
-			return fmt.Errorf("%d voters, %w", len(nodes), err)
-		}
-		return nil
-	})
-}
-
-// others are the nodes of the service besides the first.
-func (s *service) others() []synod.NodeID {
-	s.t.Helper()
-	var self struct {
-		ID synod.NodeID `json:"node_id"`
-	}
-	var list struct {
-		Nodes []struct {
-			ID synod.NodeID `json:"node_id"`
-		} `json:"nodes"`
-	}
-	c := s.dial(nil)
-	_, err := c.Get(s.t.Context(), "/node/network/nodes/self", &self)
-	if err == nil {
-		_, err = c.Get(s.t.Context(), "/node/network/nodes", &list)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var others []synod.NodeID
-	for _, n := range list.Nodes {
-		if n.ID != self.ID {
-			others = append(others, n.ID)
-		}
-	}
-	return others
-}
-
-// said is what a node logs.
-type said struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (s *said) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *said) has(text string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Contains(s.text.String(), text)
-}
 
 // TestBackupsAreConnected has backups connect to each other before there is an
 // election.
 func TestBackupsAreConnected(t *testing.T) {
-	s := start(t, logapp.New())
-	var logs [2]said
-	for i := range logs {
-		s.join(slog.New(logfmt.New(&logs[i], logfmt.Options{Level: slog.LevelInfo})), 2+i)
-	}
-	for i := range logs {
-		s.poll("backups to be connected to two nodes", func() error {
-			for _, id := range s.others() {
-				if !logs[i].has("joined the network as node "+string(id)) && !logs[i].has("connected to a node node="+string(id)) {
-					return fmt.Errorf("backup %d has no connection to %s", i, id)
+	s := startNodes(t, 3)
+	for _, r := range s.backups() {
+		s.poll("a backup to be connected to two nodes", func() error {
+			var metrics struct {
+				Synod struct {
+					Peers map[synod.NodeID]struct{ Connected bool }
 				}
+			}
+			if err := json.Unmarshal([]byte(s.request(r, "GET", "/node/metrics", "").body), &metrics); err != nil {
+				t.Fatal(err)
+			}
+			connected := 0
+			for _, p := range metrics.Synod.Peers {
+				if p.Connected {
+					connected++
+				}
+			}
+			if connected != 2 {
+				return fmt.Errorf("it is connected to %d", connected)
 			}
 			return nil
 		})
@@ -139,24 +42,12 @@ func TestBackupsAreConnected(t *testing.T) {
 // TestDeleteNodeOnce deletes the entry of a retired node in many requests at a
 // time: one does, and none after it.
 func TestDeleteNodeOnce(t *testing.T) {
-	s := start(t, logapp.New())
-	s.governed()
-	for i := range s.members {
-		s.poll("a member to be active", func() error { _, err := s.member(i).Activate(t.Context()); return err })
-	}
-	s.join(s.log, 2)
-	id := s.others()[0]
-	s.pass(client.Action{Name: "remove_node", Args: map[string]any{"node_id": id}})
-	s.poll("the retirement", func() error {
-		var list struct {
-			Nodes []any `json:"nodes"`
-		}
-		_, err := s.dial(nil).Get(t.Context(), "/node/network/removable_nodes", &list)
-		if err == nil && len(list.Nodes) != 1 {
-			err = errors.New("nothing is removable")
-		}
-		return err
-	})
+	s := startNodes(t, 2)
+	retired := s.backups()[0]
+	id := s.nodeID(retired)
+	s.Node = s.primary().Node
+	s.pass(removeAction(id))
+	s.removable(id)
 
 	const requests = 8
 	answers := make([]error, requests)

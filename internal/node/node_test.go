@@ -2,8 +2,11 @@ package node_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -26,24 +29,28 @@ import (
 	"synod/receipt"
 )
 
-// service is a one-node service in this process, with its members and a user.
+// service is a service in this process, with its members and a user.
 type service struct {
-	*node.Node
-	t       testing.TB
-	app     *app.App
-	dir     string
-	members []*identity.Participant
-	shares  []string // the members' private encryption keys
-	user    *identity.Participant
-	log     *slog.Logger
-	stop    func() error
-
-	interfaces map[string]any
+	*node.Node // the one that clients speak with
+	t          testing.TB
+	app        *app.App
+	dir        string
+	interfaces object // of a node that is launched
 	scripts    js.Backend
+	members    []*identity.Participant
+	shares     []string // the members' private encryption keys
+	user       *identity.Participant
+	log        *slog.Logger
+	nodes      []*running      // in the order of their start
+	joined     int             // nodes that were started after the first
+	changes    []change        // of every node's configuration, see startNodes
+	options    []client.Option // of every client
+	stop       func() error
 }
 
-// start starts a service of three members under the default constitution. A
-// nil application means the JavaScript application.
+// start starts a service of one node and three members under the default
+// constitution, in the working directory. A nil application means the
+// JavaScript application.
 func start(t testing.TB, a *app.App) *service {
 	t.Helper()
 	return setup{app: a}.start(t)
@@ -52,23 +59,42 @@ func start(t testing.TB, a *app.App) *service {
 // setup is a service to start that differs from what start starts.
 type setup struct {
 	app        *app.App
-	interfaces map[string]any // besides "main"
+	interfaces object // besides "main"
 	scripts    js.Backend
 }
 
 func (x setup) start(t testing.TB) *service {
 	t.Helper()
-	dir := t.TempDir()
-	t.Chdir(dir)
-	s := &service{t: t, app: x.app, scripts: x.scripts, interfaces: map[string]any{"main": map[string]any{"bind_address": "127.0.0.1:0"}}, dir: dir}
+	s := newService(t)
+	s.app, s.scripts = x.app, x.scripts
+	s.interfaces = object{"main": object{"bind_address": "127.0.0.1:0"}}
 	maps.Copy(s.interfaces, x.interfaces)
-	write := func(name, content string) string {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
+	s.launch(s.startCommand(), nil)
+	return s
+}
+
+// launch runs a node in the service's folder with a command and, over the
+// defaults, more of its configuration.
+func (s *service) launch(command, more object) {
+	s.t.Helper()
+	if s.interfaces == nil {
+		s.interfaces = object{"main": object{"bind_address": "127.0.0.1:0"}}
 	}
-	var members []map[string]string
+	cfg := object{
+		"network": object{"node_to_node_interface": object{"bind_address": "127.0.0.1:0"}, "rpc_interfaces": s.interfaces},
+		"command": command,
+	}
+	maps.Copy(cfg, more)
+	r := s.run(s.app, s.dir, cfg)
+	s.Node, s.log, s.stop = r.Node, slog.New(logfmt.New(s.t.Output(), logfmt.Options{Level: slog.LevelInfo})), r.stop
+}
+
+// newService makes the keys of a service, and files for its members'. Its
+// directory is the working one: nodes write some files there.
+func newService(t testing.TB) *service {
+	t.Helper()
+	s := &service{t: t, dir: t.TempDir()}
+	t.Chdir(s.dir)
 	for i := range 3 {
 		m, err := identity.NewMember(fmt.Sprintf("member%d", i), identity.Secp384r1, time.Now())
 		if err != nil {
@@ -80,70 +106,132 @@ func (x setup) start(t testing.TB) *service {
 			t.Fatal(err)
 		}
 		s.shares = append(s.shares, private)
-		members = append(members, map[string]string{
-			"certificate_file":           write(fmt.Sprintf("member%d_cert.pem", i), m.CertPEM),
-			"encryption_public_key_file": write(fmt.Sprintf("member%d_enc_pubk.pem", i), encryptionKey),
-		})
+		s.write(fmt.Sprintf("member%d_cert.pem", i), m.CertPEM)
+		s.write(fmt.Sprintf("member%d_enc_pubk.pem", i), encryptionKey)
 	}
+	s.write("constitution.js", constitutions.Default())
 	var err error
 	if s.user, err = identity.NewUser("user0", identity.Secp384r1, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	s.launch(map[string]any{"type": "Start", "start": map[string]any{
-		"constitution_files":    []string{write("constitution.js", constitutions.Default())},
-		"members":               members,
-		"service_configuration": map[string]any{"recovery_threshold": 0},
-	}}, nil)
 	return s
 }
 
-// launch runs a node in the service's folder with a command and, over the
-// defaults, more of its configuration.
-func (s *service) launch(command map[string]any, more map[string]any) {
+// path is that of a file of the service's.
+func (s *service) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *service) write(name, content string) {
 	s.t.Helper()
-	all := map[string]any{
-		"network": map[string]any{
-			"node_to_node_interface": map[string]any{"bind_address": "127.0.0.1:0"},
-			"rpc_interfaces":         s.interfaces,
-		},
-		"command": command,
+	if err := os.WriteFile(s.path(name), []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
 	}
-	maps.Copy(all, more)
-	text, err := json.Marshal(all)
+}
+
+// startCommand is what makes a node the first of the service.
+func (s *service) startCommand() map[string]any {
+	var members []map[string]string
+	for i := range s.members {
+		members = append(members, map[string]string{
+			"certificate_file":           s.path(fmt.Sprintf("member%d_cert.pem", i)),
+			"encryption_public_key_file": s.path(fmt.Sprintf("member%d_enc_pubk.pem", i)),
+		})
+	}
+	return map[string]any{
+		"type": "Start", "service_certificate_file": s.path("service_cert.pem"),
+		"start": map[string]any{
+			"constitution_files": []string{s.path("constitution.js")}, "members": members,
+			"service_configuration": map[string]any{"recovery_threshold": 0},
+		},
+	}
+}
+
+// running is a node in this process.
+type running struct {
+	*node.Node
+	dir   string
+	said  *said
+	stop  func() error  // ends the node, once
+	ended chan struct{} // closed when Run has returned
+	err   error         // what it returned, after ended
+}
+
+// said is a node's log so far, which goes to the test's output too.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+	to   io.Writer
+}
+
+func (l *said) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+	return l.to.Write(b)
+}
+
+func (l *said) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// begin makes a node of a configuration, and runs it if it starts.
+func (s *service) begin(a *app.App, dir string, configuration map[string]any) (*running, error) {
+	s.t.Helper()
+	text, err := json.Marshal(configuration)
 	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "node.json"), text, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	cfg, err := config.Parse(text)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "node.json"), text, 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.log = slog.New(logfmt.New(s.t.Output(), logfmt.Options{Level: slog.LevelInfo}))
-	if s.Node, err = node.Start(node.Options{Config: cfg, App: s.app, Logger: s.log, Version: "test", Scripts: s.scripts}); err != nil {
-		s.t.Fatal(err)
+	r := &running{dir: dir, said: &said{to: s.t.Output()}, ended: make(chan struct{})}
+	log := slog.New(logfmt.New(r.said, logfmt.Options{Level: slog.LevelInfo}))
+	if r.Node, err = node.Start(node.Options{Config: cfg, App: a, Logger: log, Version: "test", Scripts: s.scripts}); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	run := s.Node
-	go func() { done <- run.Run(ctx) }()
-	s.stop = sync.OnceValue(func() error { cancel(); return <-done })
-	stop := s.stop
+	go func() { r.err = r.Run(ctx); close(r.ended) }()
+	r.stop = func() error { cancel(); <-r.ended; return r.err }
+	s.nodes = append(s.nodes, r)
+	return r, nil
+}
+
+// run is begin for a node that has to start, and to end without an error.
+func (s *service) run(a *app.App, dir string, configuration map[string]any) *running {
+	s.t.Helper()
+	r, err := s.begin(a, dir, configuration)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	s.t.Cleanup(func() {
-		if err := stop(); err != nil {
+		if err := r.stop(); err != nil {
 			s.t.Error(err)
 		}
 	})
+	return r
 }
 
 func (s *service) dial(p *identity.Participant) *client.Client {
 	s.t.Helper()
-	opts := []client.Option{client.WithServiceCertificate([]byte(s.ServiceCertificate()))}
+	return s.at(s.Node, p)
+}
+
+// at is a client of one of the nodes.
+func (s *service) at(n *node.Node, p *identity.Participant) *client.Client {
+	s.t.Helper()
+	opts := append([]client.Option{client.WithServiceCertificate([]byte(s.ServiceCertificate()))}, s.options...)
 	if p != nil {
 		opts = append(opts, client.WithClientCertificate([]byte(p.CertPEM), []byte(p.KeyPEM)))
 	}
-	c, err := client.Dial("https://"+s.Address("main"), opts...)
+	c, err := client.Dial("https://"+n.Address("main"), opts...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -158,8 +246,25 @@ func (s *service) member(i int) *client.Member {
 	return client.NewMember(s.dial(nil), signer)
 }
 
+// tls trusts the service's nodes alone.
+func (s *service) tls() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(s.ServiceCertificate()))
+	return &tls.Config{
+		RootCAs: roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // some interfaces show what no service has signed; who cares looks at it
+	}
+}
+
 // pass proposes and votes until the proposal is accepted.
 func (s *service) pass(actions ...client.Action) {
+	s.t.Helper()
+	if p, err := s.propose(actions...); err != nil || p.State != client.ProposalAccepted {
+		s.t.Fatalf("proposal of %v: %+v, %v", actions[0].Name, p, err)
+	}
+}
+
+// propose proposes and votes until the proposal is decided.
+func (s *service) propose(actions ...client.Action) (*client.Proposal, error) {
 	s.t.Helper()
 	body, err := client.ProposalBody(actions...)
 	if err != nil {
@@ -169,17 +274,18 @@ func (s *service) pass(actions ...client.Action) {
 	for i := 0; err == nil && p.State == client.ProposalOpen && i < len(s.members); i++ {
 		p, err = s.member(i).Vote(s.t.Context(), p.ID, client.BallotFor)
 	}
-	if err != nil || p.State != client.ProposalAccepted {
-		s.t.Fatalf("proposal of %v: %+v, %v", actions[0].Name, p, err)
-	}
+	return p, err
 }
+
+// pollMax bounds how long a test waits for anything.
+const pollMax = 30 * time.Second
 
 // poll tries until there is no error.
 func (s *service) poll(what string, try func() error) {
 	s.t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(pollMax)
 	for {
 		err := try()
 		if err == nil {

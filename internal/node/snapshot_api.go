@@ -60,6 +60,10 @@ func (n *Node) redirectToSelf(c *app.Context, path string) error {
 	return nil
 }
 
+// partMax bounds what one answer carries of a snapshot, in bytes: anybody may
+// ask, and the answer is held in memory. content-range says what is missing.
+const partMax = 64 << 20
+
 // apiSnapshot serves a part of a snapshot file. As in CCF the end of a range is
 // the first byte that is not wanted, and so is that of content-range.
 func (n *Node) apiSnapshot(c *app.Context) error {
@@ -83,6 +87,7 @@ func (n *Node) apiSnapshot(c *app.Context) error {
 	if err != nil {
 		return synod.Errorf(400, synod.CodeInvalidHeaderValue, "%s", err)
 	}
+	end = min(end, start+partMax)
 	body := make([]byte, end-start)
 	if _, err := f.ReadAt(body, start); err != nil && !(errors.Is(err, io.EOF) && len(body) == 0) {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -108,7 +113,7 @@ func byteRange(header string, size int64) (start, end int64, err error) {
 		return 0, 0, fmt.Errorf("Multiple ranges are not supported") //nolint:staticcheck // shown to clients
 	}
 	from, to, ok := strings.Cut(value, "-")
-	if !ok {
+	if !ok || strings.Contains(to, "-") {
 		return 0, 0, fmt.Errorf("Invalid format, cannot parse range in %s", header) //nolint:staticcheck // shown to clients
 	}
 	if from == "" && to == "" {
@@ -117,25 +122,25 @@ func byteRange(header string, size int64) (start, end int64, err error) {
 	if from == "" {
 		n, err := strconv.ParseInt(to, 10, 64)
 		if err != nil || n < 0 {
-			return 0, 0, fmt.Errorf("Unable to parse end of range offset value %s", to) //nolint:staticcheck // shown to clients
+			return 0, 0, fmt.Errorf("Unable to parse end of range offset value %s in %s", to, header) //nolint:staticcheck // shown to clients
 		}
 		return max(size-n, 0), size, nil
 	}
 	if start, err = strconv.ParseInt(from, 10, 64); err != nil || start < 0 {
-		return 0, 0, fmt.Errorf("Unable to parse start of range value %s", from) //nolint:staticcheck // shown to clients
+		return 0, 0, fmt.Errorf("Unable to parse start of range value %s in %s", from, header) //nolint:staticcheck // shown to clients
+	}
+	if start > size {
+		return 0, 0, fmt.Errorf("Start of range %d is larger than total file size %d", start, size) //nolint:staticcheck // shown to clients
 	}
 	end = size
 	if to != "" {
 		if end, err = strconv.ParseInt(to, 10, 64); err != nil || end < 0 {
-			return 0, 0, fmt.Errorf("Unable to parse end of range value %s", to) //nolint:staticcheck // shown to clients
+			return 0, 0, fmt.Errorf("Unable to parse end of range value %s in %s", to, header) //nolint:staticcheck // shown to clients
 		}
+		end = min(end, size)
 		if end < start {
 			return 0, 0, fmt.Errorf("Invalid range: Start (%d) and end (%d) out of order", start, end) //nolint:staticcheck // shown to clients
 		}
-		end = min(end, size)
-	}
-	if start > size {
-		return 0, 0, fmt.Errorf("Invalid range: Start (%d) is beyond the file's size (%d)", start, size) //nolint:staticcheck // shown to clients
 	}
 	return start, end, nil
 }

@@ -39,7 +39,7 @@ func (n *Node) fetchSnapshot(ctx context.Context) error {
 	defer client.CloseIdleConnections()
 	var err error
 	for range max(j.FetchSnapshotTries, 1) {
-		if err = n.tryFetch(ctx, client, "https://"+j.TargetRPCAddress+"/node/snapshot"); err == nil || errors.Is(err, errNoSnapshot) {
+		if err = n.tryFetch(ctx, client, "https://"+j.TargetRPCAddress+"/node/snapshot"); err == nil || errors.Is(err, errNoSnapshot) || errors.Is(err, errForeign) {
 			return err
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"synod"
 	"synod/internal/config"
@@ -54,12 +55,17 @@ func (n *Node) snapshotDue(seqno synod.SeqNo) {
 	}
 }
 
-// keepSnapshots writes the snapshots that are due, one after the other.
+// keepSnapshots writes the snapshots that are due, one after the other, and
+// removes those that the configuration does not want kept.
 func (n *Node) keepSnapshots(ctx context.Context) error {
+	look := time.NewTicker(n.cfg.FilesCleanup.Interval)
+	defer look.Stop()
 	for {
+		n.collectSnapshots(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
 		case job := <-n.toSnapshot:
 			name, err := n.takeSnapshot(ctx, job)
 			job.tx.Release()
@@ -70,6 +76,17 @@ func (n *Node) keepSnapshots(ctx context.Context) error {
 				n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot", slog.Uint64("seqno", uint64(job.seqno)), slog.String("err", err.Error()))
 			}
 		}
+	}
+}
+
+// collectSnapshots removes old snapshots.
+func (n *Node) collectSnapshots(ctx context.Context) {
+	removed, err := n.snapshots.Collect(int(n.cfg.FilesCleanup.SnapshotsMax))
+	for _, path := range removed {
+		n.info(ctx, "Removed an old snapshot", slog.String("file", path))
+	}
+	if err != nil {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "old snapshots not removed", slog.String("err", err.Error()))
 	}
 }
 
