@@ -28,8 +28,8 @@ type Membership map[uint64]bool
 // caughtUp is how many entries a learner may lack to be made a voter.
 const caughtUp = 100
 
-// heardLately is within how many heartbeats a learner must have answered to be
-// made a voter.
+// heardLately is within how many heartbeats a node must have answered to count
+// as there: a learner, to be made a voter, and those who stay when others leave.
 const heardLately = 3
 
 // RaftID is raft's name of a node: the first eight bytes of its ID. Node IDs
@@ -50,10 +50,21 @@ func RaftID(id synod.NodeID) (uint64, error) {
 // Founding is the configuration of a service's first node alone.
 func Founding(id uint64) []byte { return marshal(&pb.ConfState{Voters: []uint64{id}}) }
 
-// change is a change of the configuration that is in this leader's log.
+// change is a change of the configuration that is in this leader's log and not
+// applied.
+//
+// Raft's configuration is what a node has applied, so that nodes may be of two
+// minds: one that has a change in its log and does not know that it is committed
+// needs the votes of the configuration before. Those must not go to waste: if a
+// node that knows that it has left had more of the log than those who stay, it
+// would refuse its vote and not ask for one, and no leader would ever come.
+// Hence two rules. Nothing is ordered after a change until it is applied. And
+// learners get no entry from a leader until those who vote have committed one
+// that it ordered after it began to lead or applied the newest change
+// (Replica.feedFrom): whoever has that one knows of the change.
 type change struct {
 	seqno synod.SeqNo
-	entry []byte // of the ledger
+	entry []byte // of the ledger; nil if an earlier leader ordered it
 }
 
 // reconfigure moves raft's configuration one step toward the membership that
@@ -68,32 +79,41 @@ func (r *Replica) reconfigure() {
 	if wanted == nil {
 		return
 	}
-	if leads, listed := wanted[r.cfg.ID]; (!listed || !leads) && len(r.conf.GetVotersOutgoing()) == 0 {
-		// Who leaves hands over first; the next leader makes the change.
-		stays := func(id uint64) bool { return wanted[id] }
-		if to := r.successor(true, stays); to != 0 {
+	joint := len(r.conf.GetVotersOutgoing()) > 0
+	switch {
+	case joint && !slices.Contains(r.conf.GetVoters(), r.cfg.ID):
+		if to := r.successor(true, func(uint64) bool { return true }); to != 0 {
 			r.raft.TransferLeader(to)
 			return
 		}
-		if slices.ContainsFunc(r.conf.GetVoters(), stays) {
+	case !joint && !wanted[r.cfg.ID]:
+		// Who leaves hands over first; the next leader makes the change.
+		if to := r.successor(true, func(id uint64) bool { return wanted[id] && r.reaches(id) }); to != 0 {
+			r.raft.TransferLeader(to)
 			return
 		}
-		// All voters leave: first the newcomers become voters besides them.
+		// No voter that stays is there: first newcomers become voters besides
+		// those of now.
 		wanted = maps.Clone(wanted)
 		for _, id := range r.conf.GetVoters() {
 			wanted[id] = true
 		}
 	}
-	if next := nextChange(r.conf, wanted, r.isCaughtUp); next != nil {
+	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.answers); next != nil {
 		r.proposeChange(next)
 	}
+}
+
+// answers says whether a node was heard of lately; this one is always there.
+func (r *Replica) answers(id uint64) bool {
+	return id == r.cfg.ID || r.cfg.Now().Sub(r.heard[id]) <= heardLately*r.cfg.MessageTimeout
 }
 
 // isCaughtUp says whether a learner has shown that it takes entries, lacks few
 // and is there now. Raft calls a node that it has just been told of active,
 // heard of or not, and goes on to for an election timeout.
 func (r *Replica) isCaughtUp(id uint64) bool {
-	if r.cfg.Now().Sub(r.heard[id]) > heardLately*r.cfg.MessageTimeout {
+	if !r.answers(id) {
 		return false
 	}
 	p, ok := r.raft.Status().Progress[id]
@@ -103,9 +123,9 @@ func (r *Replica) isCaughtUp(id uint64) bool {
 // nextChange is the next step from a configuration to the wanted one, nil if
 // there is none: leave a joint configuration; add a newcomer as learner;
 // exchange voters once the new ones have the log, at once; drop learners who
-// have left. There is never a configuration without a wanted voter that is
-// caught up.
-func nextChange(conf *pb.ConfState, wanted Membership, ready func(uint64) bool) *pb.ConfChangeV2 {
+// have left. Nobody leaves as long as those who would remain have no majority
+// that answers: a service that lacks nodes keeps what it has.
+func nextChange(conf *pb.ConfState, wanted Membership, ready, answers func(uint64) bool) *pb.ConfChangeV2 {
 	if len(conf.GetVotersOutgoing()) > 0 {
 		return &pb.ConfChangeV2{}
 	}
@@ -119,15 +139,21 @@ func nextChange(conf *pb.ConfState, wanted Membership, ready func(uint64) bool) 
 			promote = append(promote, id)
 		}
 	}
-	staying := len(promote)
+	remain := slices.Clone(promote)
 	for _, id := range conf.GetVoters() {
 		if wanted[id] {
-			staying++
+			remain = append(remain, id)
 		} else {
 			demote = append(demote, id)
 		}
 	}
-	if staying == 0 {
+	there := 0
+	for _, id := range remain {
+		if answers(id) {
+			there++
+		}
+	}
+	if there <= len(remain)/2 {
 		demote = nil
 	}
 	if cc := exchange(promote, demote); cc != nil {
@@ -244,7 +270,26 @@ func (r *Replica) applyChange(e *pb.Entry) {
 	if r.change != nil && r.change.seqno <= synod.SeqNo(e.GetIndex()) {
 		r.change = nil
 	}
+	r.feedFrom = r.last + 1
 	r.publish()
+}
+
+// inherit notes the newest change that is in the log and not applied, for a
+// leader that begins.
+func (r *Replica) inherit() {
+	r.change = nil
+	for _, l := range r.tail {
+		if l.id.SeqNo >= r.store.origin && slices.ContainsFunc(l.ws.Maps, func(m kv.MapWrites) bool { return m.Name == tables.Raft }) {
+			r.change = &change{seqno: l.id.SeqNo}
+		}
+	}
+}
+
+// feeds says whether a message of raft may leave: learners get entries when the
+// voters have committed enough.
+func (r *Replica) feeds(m *pb.Message) bool {
+	return !r.leading || m.GetType() != pb.MsgApp || len(m.GetEntries()) == 0 || r.applied.SeqNo >= r.feedFrom ||
+		!slices.Contains(r.conf.GetLearners(), m.GetTo())
 }
 
 // configurationRow is what an entry of the tail says of its change.

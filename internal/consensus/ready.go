@@ -58,6 +58,9 @@ func (r *Replica) deliver(messages []*pb.Message) {
 }
 
 func (r *Replica) send(m *pb.Message) {
+	if !r.feeds(m) {
+		return
+	}
 	if r.cfg.Send == nil {
 		panic(fmt.Sprintf("consensus: a message to %d, but this service has one node", m.GetTo()))
 	}
@@ -183,12 +186,13 @@ func (r *Replica) open(e *pb.Entry, id synod.TxID) {
 	for _, l := range r.tail {
 		r.cfg.Machine.Install(l.id, l.ws)
 	}
+	r.inherit()
 	data, err := r.opening(id)
 	if err != nil {
 		panic(fmt.Sprintf("consensus: open view at %s: %s", id, err))
 	}
 	e.Data = data
-	r.view, r.opened, r.leading, r.signing = id.View, id.SeqNo, true, false
+	r.view, r.opened, r.feedFrom, r.leading, r.signing = id.View, id.SeqNo, id.SeqNo, true, false
 	r.led = r.cfg.Now()
 	r.ordered.Store(uint64(r.last))
 	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))

@@ -151,27 +151,28 @@ type Replica struct {
 	store *store
 
 	// owned by the replica goroutine
-	raft    *raft.RawNode
-	conf    *pb.ConfState // after the newest applied change
-	leading bool
-	created bool                 // the service's first transaction is ordered
-	view    synod.View           // of the entries that this replica orders
-	opened  synod.SeqNo          // the first of them
-	last    synod.SeqNo          // newest entry of the log
-	applied synod.TxID           // newest entry that raft has committed
-	tail    []logged             // the entries above applied, oldest first
-	change  *change              // of the configuration, in the log and not applied
-	heard   map[uint64]time.Time // when each node was heard of last
-	led     time.Time            // when this replica began to lead
-	lost    map[uint64]bool      // nodes that this leader cannot help
-	signing bool                 // a signature of the view that it leads is being made; ordering waits
-	signer  signState
-	sigs    []pendingSignature // ordered and not yet committed, oldest first
-	pending uint64             // bytes of entries ordered since the start, signatures left out
-	settled uint64             // how many of them are committed
-	failed  error              // the disk refused; no more is ordered
-	batch   []*Submission
-	onDisk  int // appends handed to the storage goroutine and not done
+	raft     *raft.RawNode
+	conf     *pb.ConfState // after the newest applied change
+	leading  bool
+	created  bool                 // the service's first transaction is ordered
+	view     synod.View           // of the entries that this replica orders
+	opened   synod.SeqNo          // the first of them
+	last     synod.SeqNo          // newest entry of the log
+	applied  synod.TxID           // newest entry that raft has committed
+	tail     []logged             // the entries above applied, oldest first
+	change   *change              // of the configuration, in the log and not applied
+	feedFrom synod.SeqNo          // learners get entries once this one is applied
+	heard    map[uint64]time.Time // when each node was heard of last
+	led      time.Time            // when this replica began to lead
+	lost     map[uint64]bool      // nodes that this leader cannot help
+	signing  bool                 // a signature of the view that it leads is being made; ordering waits
+	signer   signState
+	sigs     []pendingSignature // ordered and not yet committed, oldest first
+	pending  uint64             // bytes of entries ordered since the start, signatures left out
+	settled  uint64             // how many of them are committed
+	failed   error              // the disk refused; no more is ordered
+	batch    []*Submission
+	onDisk   int // appends handed to the storage goroutine and not done
 
 	submissions chan *Submission
 	disk        chan diskOp
@@ -453,7 +454,7 @@ func (r *Replica) receiving() chan *pb.Message {
 
 // accepting is the queue of submissions while they can be ordered, else nil.
 func (r *Replica) accepting() chan *Submission {
-	if r.signing || r.onDisk >= diskMax {
+	if r.signing || r.leading && r.change != nil || r.onDisk >= diskMax {
 		return nil
 	}
 	return r.submissions

@@ -44,6 +44,22 @@ func (r *Replica) rescue() {
 
 // outOfReach says whether a node is there and asks for what is not in this log.
 func (r *Replica) outOfReach(id uint64, p tracker.Progress) bool {
-	return id != r.cfg.ID && p.RecentActive && p.Next < uint64(r.store.first) &&
-		r.cfg.Now().Sub(r.heard[id]) <= heardLately*r.cfg.MessageTimeout
+	return id != r.cfg.ID && p.RecentActive && p.Next < uint64(r.store.first) && r.answers(id)
+}
+
+// reaches says whether the log of a voter begins early enough for every node
+// that this leader can help and that is there, or may yet be heard of: otherwise
+// it would hand back.
+func (r *Replica) reaches(voter uint64) bool {
+	if r.cfg.Begins == nil {
+		return true
+	}
+	begin := uint64(r.cfg.Begins(voter))
+	early := r.cfg.Now().Sub(r.led) <= heardLately*r.cfg.MessageTimeout
+	for id, p := range r.raft.Status().Progress {
+		if id != voter && (early || r.answers(id)) && p.Match < begin && p.Next >= uint64(r.store.first) {
+			return false
+		}
+	}
+	return true
 }

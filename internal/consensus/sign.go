@@ -43,7 +43,7 @@ func (r *Replica) noteOrdered() {
 // within the share of a core that signing may take. There is one job at a time:
 // however often a slow signer is overtaken by new views, nobody waits for it.
 func (r *Replica) sign(now time.Time) time.Duration {
-	if !r.leading || r.signer.busy || r.failed != nil || r.last == r.signer.lastSigned {
+	if !r.leading || r.change != nil || r.signer.busy || r.failed != nil || r.last == r.signer.lastSigned {
 		return never
 	}
 	if wait := r.signer.notBefore.Sub(now); wait > 0 {

@@ -9,25 +9,23 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"synod"
-	"synod/internal/ledger"
 )
 
 var errSealed = errors.New("two entries were sealed with the same initialisation vector")
 
 // seen is what the nodes have shown so far.
 type seen struct {
-	sealed  map[synod.TxID][32]byte // bytes that left a node, by place
-	entries map[synod.SeqNo][]byte  // committed, by seqno
-	roots   map[synod.SeqNo][32]byte
+	sealed  map[synod.TxID][32]byte    // bytes that left a node, by place
+	entries map[synod.SeqNo][]byte     // committed, by seqno
 	views   map[synod.SeqNo]synod.View // of committed entries
 	leaders map[synod.View]uint64
-	given   []uint64 // who got the ledger secrets
+	invalid map[synod.TxID]bool // of which a node has said so
 }
 
 func newSeen() seen {
 	return seen{
-		sealed: map[synod.TxID][32]byte{}, entries: map[synod.SeqNo][]byte{}, roots: map[synod.SeqNo][32]byte{},
-		views: map[synod.SeqNo]synod.View{}, leaders: map[synod.View]uint64{},
+		sealed: map[synod.TxID][32]byte{}, entries: map[synod.SeqNo][]byte{},
+		views: map[synod.SeqNo]synod.View{}, leaders: map[synod.View]uint64{}, invalid: map[synod.TxID]bool{},
 	}
 }
 
@@ -51,6 +49,9 @@ func (w *world) check() error {
 		if err := n.Err(); err != nil {
 			return fmt.Errorf("node %d ended: %w", n.name, err)
 		}
+		if waiting, room := n.Appends(), n.Queues().DiskMax; waiting > room {
+			return fmt.Errorf("%d appends wait for the disk of node %d, which has room for %d", waiting, n.name, room)
+		}
 		if r := n.Role(); r.Leading {
 			if other, ok := w.seen.leaders[r.View]; ok && other != n.name {
 				return fmt.Errorf("nodes %d and %d both lead view %d", other, n.name, r.View)
@@ -64,7 +65,35 @@ func (w *world) check() error {
 			return fmt.Errorf("node %d: %w", n.name, err)
 		}
 	}
+	if err := w.statusNow(); err != nil {
+		return err
+	}
 	return w.answers()
+}
+
+// statusNow asks every node after one of the newest writes: what is said to be
+// committed is, what is said to be invalid never will be, and whoever is as far
+// says one of the two.
+func (w *world) statusNow() error {
+	const newest = 16
+	list := w.client.ordered
+	if len(list) == 0 {
+		return nil
+	}
+	id := list[len(list)-1-w.rng.IntN(min(len(list), newest))]
+	view, known := w.seen.views[id.SeqNo]
+	for _, n := range w.alive() {
+		said := n.Status(id)
+		final := said == synod.TxCommitted || said == synod.TxInvalid
+		switch {
+		case said == synod.TxCommitted && view != id.View, said == synod.TxInvalid && view == id.View,
+			!final && n.Committed().SeqNo >= id.SeqNo:
+			return fmt.Errorf("node %d at %s says %s of %s, the view there is %d (known: %v)", n.name, n.Committed(), said, id, view, known)
+		case said == synod.TxInvalid:
+			w.seen.invalid[id] = true
+		}
+	}
+	return nil
 }
 
 // compare holds what a node has newly committed against what others have.
@@ -85,16 +114,14 @@ func (w *world) compare(n *node) error {
 	if tip := n.store.Tip().SeqNo; tip < commit.SeqNo {
 		return fmt.Errorf("its store is at %d below its commit %s", tip, commit)
 	}
-	root, err := n.tree.RootAt(commit.SeqNo)
-	if err != nil {
-		return err
-	}
-	if was, ok := w.seen.roots[commit.SeqNo]; ok && was != root {
-		return fmt.Errorf("it has another root at %s than the others", commit)
-	}
-	w.seen.roots[commit.SeqNo] = root
 	if view := w.seen.views[commit.SeqNo]; view != commit.View {
 		return fmt.Errorf("its commit is %s, the entry there is of view %d", commit, view)
+	}
+	if !w.log.signed[commit.SeqNo] {
+		return fmt.Errorf("its commit is %s, which is no signature", commit)
+	}
+	if err := w.log.same(n, commit.SeqNo); err != nil {
+		return fmt.Errorf("at %s: %w", commit, err)
 	}
 	if n.Role().Leading && !w.stored(commit) {
 		return fmt.Errorf("it commits %s, which no majority has on disk; %s", commit, w.summary())
@@ -125,14 +152,13 @@ func (w *world) committed(n *node, seqno synod.SeqNo) error {
 		}
 		return nil
 	}
-	e, err := ledger.ParseEntry(raw)
-	if err != nil {
-		return err
+	if err := w.log.follow(raw, w.verify); err != nil {
+		return fmt.Errorf("it committed what cannot follow: %w", err)
 	}
-	if before := w.seen.views[seqno-1]; seqno > 1 && e.TxID.View < before {
-		return fmt.Errorf("it committed %s after an entry of view %d", e.TxID, before)
+	w.seen.entries[seqno], w.seen.views[seqno] = raw, w.log.last.View
+	if id := w.log.last; w.seen.invalid[id] {
+		return fmt.Errorf("it committed %s, which was said to be invalid", id)
 	}
-	w.seen.entries[seqno], w.seen.views[seqno] = raw, e.TxID.View
 	return nil
 }
 
@@ -154,18 +180,9 @@ func (w *world) stored(id synod.TxID) bool {
 		o := w.named(name)
 		return o != nil && o.durable.SeqNo >= id.SeqNo && o.durable.View >= id.View
 	}
-	majority := func(voters []uint64) bool {
-		have := 0
-		for _, name := range voters {
-			if holds(name) {
-				have++
-			}
-		}
-		return len(voters) == 0 || have > len(voters)/2
-	}
 	for _, n := range w.nodes {
 		if slices.ContainsFunc(n.confs, func(c *pb.ConfState) bool {
-			return majority(c.GetVoters()) && majority(c.GetVotersOutgoing())
+			return majority(c.GetVoters(), holds) && majority(c.GetVotersOutgoing(), holds)
 		}) {
 			return true
 		}

@@ -14,9 +14,9 @@ import (
 // keys, and linearizable: a write is done when it is known to be committed, a
 // read sees every write that was done before it began.
 type client struct {
-	clock    int64 // counts calls and answers
-	asked    []synod.TxID
-	pending  []operation // writes that may be committed, or reads that wait
+	clock    int64        // counts calls and answers
+	ordered  []synod.TxID // transactions that nodes have answered, oldest first
+	pending  []operation  // writes that may be committed, or reads that wait
 	finished []operation
 	wrote    int
 }
@@ -53,6 +53,7 @@ func (w *world) write() {
 		if op.id, err = n.put(records, key(uint64(op.key)), []byte(strconv.Itoa(op.value))); err != nil {
 			continue
 		}
+		c.ordered = append(c.ordered, op.id)
 		if w.cfg.Bug == AnswerUncommitted && w.rng.IntN(4) == 0 {
 			w.finish(op)
 			continue
@@ -102,11 +103,12 @@ func (w *world) answers() error {
 // more.
 func (w *world) look(op *operation) (done bool, err error) {
 	if !op.write {
-		seqno, done, refused := op.read.Result()
-		switch {
-		case refused != nil, !op.node.up:
+		seqno, done, err := op.read.Result()
+		if err != nil || !op.node.up {
 			op.read = nil
-			return true, nil
+			return true, nil //nolint:nilerr // refused, which is no failure
+		}
+		switch {
 		case !done || op.node.paused:
 			return false, nil
 		case op.node.store.Compacted().SeqNo < seqno:

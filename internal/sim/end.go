@@ -4,14 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"synod"
-	"synod/internal/evidence"
-	"synod/internal/kv"
-	"synod/internal/machine"
-	"synod/internal/secrets"
-	"synod/internal/tables"
 )
 
 // calmRounds bounds how long a service in good weather may take.
@@ -52,7 +46,6 @@ func (w *world) end() error {
 	clear(w.cut)
 	for _, n := range w.alive() {
 		w.resume(n)
-		n.hanging = false
 	}
 	// A write that is taken may yet be lost with its leader: then another is.
 	var id synod.TxID
@@ -76,30 +69,24 @@ func (w *world) end() error {
 		return err
 	}
 	voters := w.voters()
-	for _, n := range voters {
-		if err := w.statuses(n, append(w.client.asked, id)); err != nil {
+	for _, n := range w.alive() {
+		if err := errors.Join(w.statuses(n, append(w.client.ordered, id)), w.log.sameViews(n)); err != nil {
 			return fmt.Errorf("node %d %w", n.name, err)
 		}
 	}
 	commit := voters[0].Committed()
 	w.result.Committed, w.result.View, w.result.Nodes = commit.SeqNo, commit.View, len(w.nodes)
-	if err := w.replay(voters); err != nil {
-		return fmt.Errorf("replay of the log: %w", err)
-	}
 	return w.linearizable()
 }
 
 // statuses sees that a node says of each transaction what came of it.
-func (w *world) statuses(n *node, asked []synod.TxID) error {
+func (w *world) statuses(n *node, ordered []synod.TxID) error {
 	for _, op := range w.client.finished {
-		if op.write {
-			asked = append(asked, op.id)
-		}
 		if op.write && !op.lost && w.seen.views[op.id.SeqNo] != op.id.View {
 			return fmt.Errorf("never had %s, which was confirmed", op.id)
 		}
 	}
-	for _, id := range asked {
+	for _, id := range ordered {
 		want := synod.TxInvalid
 		if w.seen.views[id.SeqNo] == id.View {
 			want = synod.TxCommitted
@@ -124,20 +111,24 @@ func (w *world) voters() []*node {
 	return list
 }
 
-// configured says whether those vote who should and can: of the nodes that run,
-// the wanted ones, if there are any.
+// configured says whether those vote who should and can, and nobody else if
+// they are enough.
 func (w *world) configured() bool {
 	l := w.leader()
 	if l == nil {
 		return false
 	}
 	c, wanted := l.Peers().Configuration, l.wanted()
-	possible := false
-	for _, n := range w.alive() {
-		possible = possible || wanted[n.name]
+	var remain []uint64 // if those left who are to
+	for _, name := range c.GetVoters() {
+		if wanted[name] {
+			remain = append(remain, name)
+		}
 	}
+	enough := len(remain) > 0 && majority(remain, func(name uint64) bool { return w.named(name) != nil && w.named(name).up })
 	for _, n := range w.alive() {
-		if votes := slices.Contains(c.GetVoters(), n.name); possible && votes != wanted[n.name] && w.canBeHelped(n) {
+		votes := slices.Contains(c.GetVoters(), n.name)
+		if wanted[n.name] && !votes && w.canBeHelped(n) || enough && votes && !wanted[n.name] {
 			return false
 		}
 	}
@@ -158,82 +149,4 @@ func (w *world) allHave(seqno synod.SeqNo) bool {
 		}
 	}
 	return len(voters) > 0
-}
-
-// replay reads the committed log into an empty store, as a new node does, and
-// compares what the nodes hold. On the way it sees that a view begins with a
-// signature, that no two signatures of a view are neighbours, and that secrets
-// went only to whom the service had trusted.
-func (w *world) replay(nodes []*node) error {
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b *node) int { return int(a.Committed().SeqNo) - int(b.Committed().SeqNo) })
-	chain := secrets.NewChain()
-	chain.Set(1, w.secret)
-	store := kv.New()
-	m := machine.New(store, evidence.NewTree(), chain, chunkSize)
-	everTrusted := map[string]bool{}
-	last, signed := synod.TxID{View: 2}, false
-	for seqno := synod.SeqNo(1); len(nodes) > 0; seqno++ {
-		rec, err := m.Receive(w.seen.entries[seqno])
-		if err != nil {
-			return err
-		}
-		m.Install(rec.ID, rec.WriteSet)
-		switch {
-		case rec.ID.View != last.View && rec.Signature == nil:
-			return fmt.Errorf("%s opens a view and is no signature", rec.ID)
-		case rec.ID.View == last.View && rec.Signature != nil && signed:
-			return fmt.Errorf("%s and %s are both signatures", last, rec.ID)
-		}
-		last, signed = rec.ID, rec.Signature != nil
-		noteTrust(rec.WriteSet, everTrusted)
-		for len(nodes) > 0 && nodes[0].Committed().SeqNo == seqno {
-			if err := w.same(nodes[0], store, m); err != nil {
-				return fmt.Errorf("node %d at %s: %w", nodes[0].name, rec.ID, err)
-			}
-			nodes = nodes[1:]
-		}
-	}
-	for _, name := range w.seen.given {
-		if !everTrusted[strconv.FormatUint(name, 10)] {
-			return fmt.Errorf("node %d was given secrets, and was never trusted", name)
-		}
-	}
-	return nil
-}
-
-func noteTrust(ws *kv.WriteSet, everTrusted map[string]bool) {
-	for _, m := range ws.Maps {
-		for _, write := range m.Writes {
-			if m.Name == members && string(write.Value) == trusted {
-				everTrusted[string(write.Key)] = true
-			}
-		}
-	}
-}
-
-// same compares a node's committed state with one that its log makes.
-func (w *world) same(n *node, again *kv.Store, m *machine.Machine) error {
-	if m.Tree.Root() != w.seen.roots[n.Committed().SeqNo] {
-		return errors.New("the root is another")
-	}
-	mine, err := n.store.BeginAt(n.Committed().SeqNo)
-	if err != nil {
-		return err
-	}
-	defer mine.Release()
-	replayed := again.Begin()
-	defer replayed.Release()
-	for _, table := range []string{records, members, tables.Raft} {
-		if a, b := contents(mine, table), contents(replayed, table); a != b {
-			return fmt.Errorf("table %s holds %s, its log says %s", table, a, b)
-		}
-	}
-	return nil
-}
-
-func contents(tx *kv.Tx, table string) string {
-	s := ""
-	tx.ForEach(table, func(k, v []byte) bool { s += fmt.Sprintf("%s=%x ", k, v); return true })
-	return s
 }

@@ -3,8 +3,14 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"synod"
+	"synod/internal/consensus"
 	"synod/internal/ledger/faultfs"
 )
 
@@ -12,61 +18,75 @@ import (
 func (w *world) fault() error {
 	nodes := w.alive()
 	n := nodes[w.rng.IntN(len(nodes))]
-	switch w.rng.IntN(18) {
+	switch w.rng.IntN(24) {
 	case 0, 1:
 		w.cutOff(n)
 	case 2, 3, 4:
 		w.cfg.Trace("the network heals")
 		clear(w.cut)
-	case 5:
+	case 5, 6:
 		if w.expendable(n) {
-			return w.crash(n)
+			return w.lose(n, ending(w.rng.IntN(int(endings))))
 		}
-	case 6: // what crashed is retired
+	case 7: // what crashed is retired
 		for _, o := range w.nodes {
-			if !o.up && w.wants(o.name) {
-				w.askFor(o.name, retired)
+			if !o.up && w.wants(o.name) && w.settled() {
+				w.askFor(wish{o.name, retired})
 			}
 		}
-	case 7: // a retired node goes
+	case 8: // a retired node goes
 		for _, o := range w.nodes {
 			if w.idle(o) {
-				w.askFor(o.name, gone)
+				w.askFor(wish{o.name, gone})
 				break
 			}
 		}
-	case 8:
+	case 9:
 		w.invite(len(nodes))
-	case 9: // a node that is well leaves, the leader too
-		if w.expendable(n) && w.wants(n.name) {
-			w.askFor(n.name, retired)
+	case 10: // a node that is well leaves, the leader too
+		if w.settled() && w.wants(n.name) {
+			w.askFor(wish{n.name, retired})
 		}
-	case 10:
+	case 11:
+		if w.settled() {
+			w.exchange(nodes)
+		}
+	case 12, 13:
 		w.cfg.Trace("%d is held up", n.name)
 		n.paused = true
-	case 11:
+	case 14:
+		w.cfg.Trace("the disk of %d is held up", n.name)
+		n.stuck = true
+	case 15, 16:
+		w.hang(n)
+	case 17, 18, 19:
 		for _, o := range nodes {
 			w.resume(o)
 		}
-	case 13: // a signer hangs
-		w.hang(n)
-	case 14:
-		for _, o := range nodes {
-			o.hanging = false
-		}
-	case 12: // a clock jumps
-		w.cfg.Trace("the clock of %d jumps", n.name)
-		for range w.rng.IntN(2 * int(electionTimeout/tick)) {
-			if !n.paused {
-				n.Tick()
-			}
-		}
+	case 20:
+		w.jump(n)
 	default:
 		if !n.paused {
+			w.cfg.Trace("%d is to hand over", n.name)
 			n.HandOver()
 		}
 	}
 	return nil
+}
+
+// jump lets a node's timers run fast, or its clock go forward.
+func (w *world) jump(n *node) {
+	w.cfg.Trace("the clock of %d jumps", n.name)
+	by := w.rng.IntN(2 * int(electionTimeout/tick))
+	if w.rng.IntN(2) == 0 {
+		n.ahead += time.Duration(by) * tick
+		return
+	}
+	for range by {
+		if !n.paused {
+			n.Tick()
+		}
+	}
 }
 
 // hang lets the signer of the node that leads hang, or that of any.
@@ -91,22 +111,43 @@ func (w *world) cutOff(n *node) {
 }
 
 // resume lets a node that was held up go on, with the messages that came
-// meanwhile.
+// meanwhile, and its disk and signer.
 func (w *world) resume(n *node) {
-	if !n.paused {
-		return
+	if n.paused || n.stuck || n.hanging {
+		w.cfg.Trace("%d goes on", n.name)
 	}
-	w.cfg.Trace("%d goes on", n.name)
-	n.paused = false
+	n.paused, n.stuck, n.hanging = false, false, false
 	w.flying = append(w.flying, n.backlog...)
 	n.backlog = nil
 }
 
+// nodesMax bounds the nodes that run.
+const nodesMax = 9
+
 // invite has governance trust one more node.
 func (w *world) invite(running int) {
-	const nodesMax = 9
 	if name := w.last + 1; running < nodesMax && !w.wants(name) {
-		w.askFor(name, trusted)
+		w.askFor(wish{name, trusted})
+	}
+}
+
+// exchange has governance trust some nodes and retire some others, perhaps all,
+// at once.
+func (w *world) exchange(nodes []*node) {
+	const most = 3
+	var wishes []wish
+	for i := range 1 + w.rng.IntN(most) {
+		if name := w.last + 1 + uint64(i); len(nodes)+i < nodesMax && !w.wants(name) { //nolint:gosec // small
+			wishes = append(wishes, wish{name, trusted})
+		}
+	}
+	for _, o := range nodes {
+		if w.rng.IntN(2) == 0 && w.wants(o.name) {
+			wishes = append(wishes, wish{o.name, retired})
+		}
+	}
+	if len(wishes) > 0 {
+		w.askFor(wishes...)
 	}
 }
 
@@ -117,28 +158,66 @@ func (w *world) admit() error {
 	if source == nil {
 		return nil
 	}
-	w.seen.given = append(w.seen.given, name)
+	if !w.log.everTrusted(name) {
+		return fmt.Errorf("node %d is given secrets, and the service has not committed that it trusts it", name)
+	}
 	return w.add(source)
 }
 
-// crash ends a node for good, in the middle of what its disk is doing, and sees
-// that everything is on the disk that the node said was there.
-func (w *world) crash(n *node) error {
-	w.cfg.Trace("%d crashes", n.name)
-	n.up = false
+// ending is how a node ends, for good.
+type ending int
+
+const (
+	killed  ending = iota // in the middle of what its disk is doing
+	full                  // its disk is
+	broken                // its disk is: an fsync fails
+	stopped               // by its operator: it hands over and stores what it has
+	endings
+)
+
+func (e ending) String() string {
+	return [...]string{"crashes", "ends: its disk is full", "ends: its disk fails", "stops"}[e]
+}
+
+// lose ends a node, and sees that everything is on the disk that the node said
+// was there.
+func (w *world) lose(n *node, how ending) error {
+	w.cfg.Trace("%d %s", n.name, how)
+	if how == stopped && !n.paused {
+		n.HandOver()
+	}
+	n.up, w.lost = false, w.now
 	sure := n.durable
 	if n.Appends() > 0 {
-		// What is being overwritten was never committed.
-		for _, e := range n.Entries(n.Appends()) {
+		entries, size := n.Entries(n.Appends()), int64(0)
+		for _, e := range entries {
+			// What is being overwritten was never committed.
 			sure.SeqNo = min(sure.SeqNo, synod.SeqNo(e.GetIndex()-1))
+			size += int64(len(e.GetData()))
 		}
-		n.disk.CrashAt(n.disk.Steps() + 1 + w.rng.IntN(8))
-		if w.store(n, n.Appends()) == nil {
+		switch how {
+		case killed:
+			n.disk.CrashAt(n.disk.Steps() + 1 + w.rng.IntN(8))
+		case full:
+			n.disk.SetCapacity(n.disk.Used() + w.rng.Int64N(size+1))
+		case broken:
+			n.disk.Fail(func(op faultfs.Op, _ string) error {
+				if op == faultfs.OpSync {
+					return syscall.EIO
+				}
+				return nil
+			})
+		}
+		err := w.store(n, n.Appends())
+		switch {
+		case err == nil:
 			sure = n.durable
+		case how == stopped:
+			return err
 		}
 	}
 	if err := w.inspect(n, sure); err != nil {
-		return fmt.Errorf("the disk of node %d after it crashed: %w", n.name, err)
+		return fmt.Errorf("the disk of node %d, which %s: %w", n.name, how, err)
 	}
 	if w.cfg.Bug == ForgetVote {
 		return w.make(n.name, w.nodes[0])
@@ -167,26 +246,74 @@ func (w *world) inspect(n *node, sure synod.TxID) error {
 	return log.Close()
 }
 
-// expendable says whether the voters that every node knows of stay a majority
-// without one that crashes, those among them that may soon be voters.
-func (w *world) expendable(crashing *node) bool {
+// expendable says whether the service goes on without a node that ends: every
+// configuration that is known of keeps a majority, and so does whichever comes
+// next while it is still thought to be there.
+func (w *world) expendable(leaving *node) bool {
+	up := func(name uint64) bool {
+		o := w.named(name)
+		return o != nil && o.up && o != leaving
+	}
+	there := func(name uint64) bool { return up(name) || name == leaving.name }
+	if !w.settled() {
+		return false
+	}
 	for _, n := range w.alive() {
-		c := n.Peers().Configuration
-		soon := append(append([]uint64(nil), c.GetVoters()...), c.GetLearners()...)
-		next := append(append([]uint64(nil), c.GetVoters()...), crashing.name)
-		for _, voters := range [][]uint64{c.GetVoters(), c.GetVotersOutgoing(), soon, next} {
-			up := 0
-			for _, name := range voters {
-				if o := w.named(name); o != nil && o.up && o != crashing {
-					up++
-				}
-			}
-			if len(voters) > 0 && up <= len(voters)/2 {
+		for _, c := range append([]*pb.ConfState{n.Peers().Configuration}, w.proposed...) {
+			if !majority(c.GetVoters(), up) || !majority(c.GetVotersOutgoing(), up) {
 				return false
+			}
+		}
+		for _, wanted := range []consensus.Membership{n.wanted(), n.wantedAt(n.store.Tip().SeqNo)} {
+			for _, next := range nextVoters(n.Peers().Configuration, wanted, leaving.name) {
+				if majority(next, there) && !majority(next, up) {
+					return false
+				}
 			}
 		}
 	}
 	return true
+}
+
+// nextVoters are the voters that may come next, if of all learners only one is
+// ready, or if it is no learner: those besides it who stay, or all.
+func nextVoters(c *pb.ConfState, wanted consensus.Membership, learner uint64) [][]uint64 {
+	var stay, all []uint64
+	for _, name := range c.GetVoters() {
+		all = append(all, name)
+		if wanted[name] {
+			stay = append(stay, name)
+		}
+	}
+	if wanted[learner] && !slices.Contains(all, learner) {
+		stay, all = append(stay, learner), append(all, learner)
+	}
+	return [][]uint64{stay, all}
+}
+
+func majority(voters []uint64, ok func(uint64) bool) bool {
+	have := 0
+	for _, name := range voters {
+		if ok(name) {
+			have++
+		}
+	}
+	return len(voters) == 0 || have > len(voters)/2
+}
+
+// settled says whether everybody can know who has ended: it is a while ago, and
+// nothing that they sent is still on its way.
+func (w *world) settled() bool {
+	const while = 40 * tick
+	if w.now.Before(w.lost.Add(while)) {
+		return false
+	}
+	ended := func(m *pb.Message) bool {
+		o := w.named(m.GetFrom())
+		return o == nil || !o.up
+	}
+	return !slices.ContainsFunc(w.flying, ended) &&
+		!slices.ContainsFunc(w.alive(), func(n *node) bool { return slices.ContainsFunc(n.backlog, ended) })
 }
 
 // idle says whether a member is retired and no configuration counts on it.

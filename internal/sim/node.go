@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
 	"synod"
 	"synod/internal/consensus"
@@ -44,6 +46,8 @@ type node struct {
 	paused  bool          // by its host: it runs, and gets nothing done
 	backlog []*pb.Message // that came meanwhile
 	hanging bool          // its signer, which finishes nothing
+	stuck   bool          // its disk, which finishes nothing
+	ahead   time.Duration // of its clock
 
 	checked synod.SeqNo     // committed entries that were compared
 	shown   synod.TxID      // in its store when it was checked last
@@ -78,10 +82,11 @@ func (w *world) make(name uint64, source *node) error {
 	chain.Set(1, w.secret)
 	cfg := consensus.Config{
 		ID: name, Machine: machine.New(n.store, n.tree, chain, chunkSize), Signer: w.signer(), Verify: w.verify,
-		Send: w.send, Wanted: n.wanted, Begins: w.begins, RecordChange: n.record,
-		Tick: tick, ElectionTimeout: electionTimeout, MessageTimeout: 4 * tick,
+		Send: w.send, Wanted: n.wanted, Begins: w.begins,
+		RecordChange: func(change, after []byte) (*machine.Prepared, error) { return w.record(n, change, after) },
+		Tick:         tick, ElectionTimeout: electionTimeout, MessageTimeout: 4 * tick,
 		SignatureTxCount: 20, SignatureDelay: 10 * tick, Quiet: tick,
-		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now },
+		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now.Add(n.ahead) },
 	}
 	start := &consensus.Start{Configuration: consensus.Founding(1)}
 	switch {
@@ -117,6 +122,9 @@ func (w *world) make(name uint64, source *node) error {
 		return err
 	}
 	n.checked, n.durable = n.begun, start.After
+	if at := start.After; at.SeqNo > 0 && (w.seen.views[at.SeqNo] != at.View || !w.log.signed[at.SeqNo]) {
+		return fmt.Errorf("node %d begins with the state after %s, which is no committed signature", name, at)
+	}
 	w.nodes = append(w.nodes, n)
 	w.cfg.Trace("node %d begins after %s", name, start.After)
 	return nil
@@ -232,7 +240,14 @@ func (n *node) wantedAt(seqno synod.SeqNo) consensus.Membership {
 	return m
 }
 
-func (n *node) record(change, after []byte) (*machine.Prepared, error) {
+// record makes the transaction that records a change of the configuration.
+func (w *world) record(n *node, change, after []byte) (*machine.Prepared, error) {
+	const kept = 3
+	c := &pb.ConfState{}
+	if err := proto.Unmarshal(after, c); err != nil {
+		return nil, err
+	}
+	w.proposed = append([]*pb.ConfState{c}, w.proposed[:min(len(w.proposed), kept-1)]...)
 	tx := n.store.Begin()
 	err := tables.PutJSON(tx, tables.Raft, tables.UnitKey(), tables.RaftConfig{ConfChange: change, ConfState: after})
 	return machine.Prepare(tx, [32]byte{}), err
@@ -248,9 +263,15 @@ func (w *world) begins(name uint64) synod.SeqNo {
 
 // put orders one write.
 func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
+	return n.order(func(tx *kv.Tx) {
+		tx.Get(table, k)
+		tx.Put(table, k, v)
+	})
+}
+
+func (n *node) order(run func(*kv.Tx)) (synod.TxID, error) {
 	tx := n.store.Begin()
 	defer tx.Release()
-	tx.Get(table, k)
-	tx.Put(table, k, v)
+	run(tx)
 	return n.Order(machine.Prepare(tx, [32]byte{}))
 }

@@ -143,21 +143,24 @@ var commands = map[string]command{
 		s.world.sign()
 		return s.disks()
 	},
-	// member name=N state=trusted|retired|gone [name=M state=...]: one
-	// transaction of governance each
+	// member trusted=N retired=(N,M) gone=N: one transaction of governance for
+	// each name
 	"member": func(s *script, t *testing.T, d *datadriven.TestData) error {
-		for _, a := range d.CmdArgs {
-			for _, v := range a.Vals {
-				name, err := strconv.ParseUint(v, 10, 64)
-				if err != nil {
-					return err
-				}
-				if !s.askFor(name, a.Key) {
-					return fmt.Errorf("nobody leads")
-				}
+		wishes, err := wishesOf(d)
+		for _, o := range wishes {
+			if err == nil && !s.askFor(o) {
+				err = fmt.Errorf("nobody takes it")
 			}
 		}
-		return nil
+		return err
+	},
+	// proposal trusted=N retired=(N,M): one transaction for all
+	"proposal": func(s *script, t *testing.T, d *datadriven.TestData) error {
+		wishes, err := wishesOf(d)
+		if err == nil && !s.askFor(wishes...) {
+			err = fmt.Errorf("nobody takes it")
+		}
+		return err
 	},
 	// join name=N [snapshot]: a node that the service trusts begins
 	"join": func(s *script, t *testing.T, d *datadriven.TestData) error {
@@ -170,7 +173,7 @@ var commands = map[string]command{
 		}
 		return s.make(name, source)
 	},
-	"crash": func(s *script, t *testing.T, d *datadriven.TestData) error { return s.crash(s.node(t, d)) },
+	"crash": func(s *script, t *testing.T, d *datadriven.TestData) error { return s.lose(s.node(t, d), killed) },
 	// transfer node=N: it hands over
 	"transfer": func(s *script, t *testing.T, d *datadriven.TestData) error {
 		s.node(t, d).HandOver()
@@ -225,6 +228,19 @@ var commands = map[string]command{
 		}
 		return nil
 	},
+}
+
+func wishesOf(d *datadriven.TestData) (wishes []wish, err error) {
+	for _, a := range d.CmdArgs {
+		for _, v := range a.Vals {
+			name, err := strconv.ParseUint(v, 10, 64)
+			if err != nil {
+				return nil, err
+			}
+			wishes = append(wishes, wish{name, a.Key})
+		}
+	}
+	return wishes, nil
 }
 
 func ends(t *testing.T, d *datadriven.TestData) (from, to uint64) {

@@ -51,12 +51,17 @@ type world struct {
 	nodes  []*node
 	flying []*pb.Message
 	cut    map[[2]uint64]bool
-	last   uint64 // newest raft name given out
-	client client
-	seen   seen
-	result Result
+	last   uint64    // newest raft name given out
+	lost   time.Time // when the last node ended
+	// proposed are the newest configurations that were put into a log.
+	proposed []*pb.ConfState
+	client   client
+	seen     seen
+	log      *replay // of what is committed
+	result   Result
 
-	snapshot *bool // how nodes begin, if a script says so
+	// A script says how nodes begin, and its clocks are alike.
+	snapshot *bool
 }
 
 // flyingMax bounds the messages on their way; more are lost.
@@ -86,6 +91,7 @@ func newWorld(cfg Config) *world {
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ead)), now: time.Unix(1_700_000_000, 0),
 		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{}, seen: newSeen(),
 	}
+	w.log = newReplay(w.secret)
 	if cfg.Signed {
 		w.keys = realKeys()
 	}
@@ -115,7 +121,7 @@ func (w *world) begin() error {
 	for range w.cfg.Nodes - 1 {
 		asked := false
 		if err := w.calm(fmt.Sprintf("node %d is wanted", w.last+1), func() bool {
-			asked = asked || w.askFor(w.last+1, trusted)
+			asked = asked || w.askFor(wish{w.last + 1, trusted})
 			return w.wants(w.last + 1)
 		}); err != nil {
 			return err
