@@ -9,9 +9,9 @@ import (
 // forwardedConnections is how many connections are spread over all nodes.
 const forwardedConnections = 15
 
-// measureThree loads a service of three nodes.
+// measureThree loads services of three nodes.
 func (s *Suite) measureThree(ctx context.Context) error {
-	return s.with(ctx, Plan{Binary: "logging", Nodes: 3}, func(service *Service) error {
+	err := s.with(ctx, Plan{Binary: "logging", Nodes: 3}, func(service *Service) error {
 		rest := idle(ctx, 5*time.Second, service.PIDs()...)
 		s.printf("\nnative, three nodes: first process start → open, three members, voted, three voters: %s; at rest primary %.1f %% of a core (goal ≤ 2; CCF 8.5), backups %.1f and %.1f (CCF 4)\n",
 			service.Started.Round(time.Millisecond), rest[0], rest[1], rest[2])
@@ -26,6 +26,25 @@ func (s *Suite) measureThree(ctx context.Context) error {
 		}
 		return s.busy(ctx, service)
 	})
+	if err != nil {
+		return fmt.Errorf("native: %w", err)
+	}
+	err = s.with(ctx, Plan{Binary: "synod-node", Nodes: 3, Bundle: scriptBundle("k", "")}, func(service *Service) error {
+		s.printf("\nJS reuse, three nodes:\n")
+		t := newTable(s.Out)
+		for _, connections := range []int{16, 64} {
+			load := Load{Targets: []Target{service.Nodes[0].Target}, Connections: connections, Request: post}
+			want := map[int]string{16: "CCF 146", 64: "CCF 131 (21)"}[connections]
+			if err := s.row(ctx, t, service, load, "write", want); err != nil {
+				return err
+			}
+		}
+		return t.Flush()
+	})
+	if err != nil {
+		return fmt.Errorf("JS reuse: %w", err)
+	}
+	return nil
 }
 
 // everywhere sends writes to all nodes; the backups forward theirs.
