@@ -179,6 +179,10 @@ func TestJoinRequests(t *testing.T) {
 		{"evidence of another platform", func(a *applicant) { set(a.body, "AMD_SEV_SNP_v1", "quote_info", "format") }, 401, "InvalidQuote", "Quote could not be verified"},
 		{"SGX", func(a *applicant) { set(a.body, "OE_SGX_v1", "quote_info", "format") }, 401, "InvalidQuote", "Quote could not be verified"},
 		{"no evidence", func(a *applicant) { set(a.body, "", "quote_info", "quote") }, 401, "InvalidQuote", "Quote could not be verified"},
+		{"neither evidence nor an address", func(a *applicant) {
+			set(a.body, "", "quote_info", "quote")
+			set(a.body, object{"bind_address": "0:0"}, "node_info_network", "node_to_node_interface")
+		}, 401, "InvalidQuote", "Quote could not be verified"},
 		{"evidence of another key", func(a *applicant) { a.body["quote_info"] = other.body["quote_info"] }, 401, "InvalidQuote", "Quote report data does not contain node's public key hash"},
 		{"another program", func(a *applicant) {
 			a.evidence(func(e object) { e["measurement"] = "another" })
