@@ -81,15 +81,20 @@ func OpenDir(cfg Config) (*Dir, error) {
 const partialSuffix = ".partial"
 
 // isPartial says whether a file of this name is one that we began to write:
-// snapshot_<seqno>.partial or snapshot_<seqno>_<evidence>.partial.
+// snapshot_<seqno>_<evidence>.partial, the evidence 0 while there is none. Tools
+// that look for two numbers in every name find them (CCF: tests/infra/node.py).
 func isPartial(name string) bool {
 	base, ok := strings.CutSuffix(name, partialSuffix)
-	if n, named := ledger.ParseSnapshotName(base); named {
-		return ok && !n.Committed
+	if !ok {
+		return false
 	}
-	rest, ours := strings.CutPrefix(base, "snapshot_")
-	seqno, err := strconv.ParseUint(rest, 10, 64)
-	return ok && ours && err == nil && strconv.FormatUint(seqno, 10) == rest
+	if first, unrecorded := strings.CutSuffix(base, "_0"); unrecorded {
+		rest, ours := strings.CutPrefix(first, "snapshot_")
+		seqno, err := strconv.ParseUint(rest, 10, 64)
+		return ours && err == nil && strconv.FormatUint(seqno, 10) == rest
+	}
+	n, ok := ledger.ParseSnapshotName(base)
+	return ok && !n.Committed
 }
 
 // List returns the committed snapshots that are not empty, best first: with

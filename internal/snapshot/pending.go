@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"synod"
 	"synod/internal/ledger"
@@ -30,7 +29,7 @@ func (d *Dir) Write(ctx context.Context, st State) (*Pending, error) {
 	if at.IsZero() || uint64(at.View) != uint64(len(st.ViewStarts)) {
 		return nil, fmt.Errorf("%w: a view history of %d views at %s", ErrInconsistent, len(st.ViewStarts), at)
 	}
-	path := d.path("snapshot_" + strconv.FormatUint(uint64(at.SeqNo), 10) + partialSuffix)
+	path := d.path(ledger.SnapshotName{SeqNo: at.SeqNo}.String() + partialSuffix)
 	f, err := d.cfg.FS.Create(path)
 	if err != nil {
 		return nil, ioError("create", path, err)
