@@ -20,25 +20,38 @@ type sandbox struct {
 	Dir      string   `json:"dir"`
 	Members  []string `json:"members"`
 	Commands []string `json:"commands"`
-	cmd      *exec.Cmd
-	exited   chan struct{}
+	Others   []struct {
+		URL string `json:"url"`
+		PID int    `json:"pid"`
+	} `json:"others"`
+	cmd    *exec.Cmd
+	exited chan struct{}
 }
 
-// startSandbox runs the TypeScript sample and waits until the service is open.
-func startSandbox(t *testing.T) *sandbox {
+// startSandbox runs the TypeScript sample, with more flags, and waits until the
+// service is open.
+func startSandbox(t *testing.T, flags ...string) *sandbox {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "service")
 	s := &sandbox{exited: make(chan struct{})}
-	s.cmd = exec.Command(repo(t, "bin", "synod"), "sandbox", "--app", repo(t, "examples", "logging-ts"),
-		"--dir", dir, "--address", "127.0.0.1:0")
+	s.cmd = exec.Command(repo(t, "bin", "synod"), append([]string{"sandbox", "--app", repo(t, "examples", "logging-ts"),
+		"--dir", dir, "--address", "127.0.0.1:0"}, flags...)...)
 	var said strings.Builder
 	s.cmd.Stdout, s.cmd.Stderr = &said, &said
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = s.cmd.Wait(); close(s.exited) }()
-	t.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.exited })
-	eventually(t, 30*time.Second, "an open sandbox", func() bool {
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Signal(os.Interrupt) // it ends the other nodes
+		select {
+		case <-s.exited:
+		case <-time.After(15 * time.Second):
+			_ = s.cmd.Process.Kill()
+			<-s.exited
+		}
+	})
+	eventually(t, time.Minute, "an open sandbox", func() bool {
 		select {
 		case <-s.exited:
 			t.Fatalf("sandbox ended: %s", said.String())
