@@ -212,6 +212,8 @@ func refusedHint(e *synod.Error) string {
 		return "wait until the transaction is committed, or ask another node"
 	case synod.CodeProposalFailedToValidate:
 		return "the constitution refused the proposal's actions or arguments"
+	case synod.CodeRequestBodyTooLarge:
+		return "the node's operator can raise max_body_size in the interface's http_configuration"
 	}
 	return ""
 }
