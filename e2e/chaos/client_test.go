@@ -116,7 +116,7 @@ func (c *session) do(o *operation, within time.Duration, now func() time.Duratio
 		return true
 	}
 	o.read(resp, text)
-	return resp.Close
+	return resp.Close || strings.HasPrefix(o.Wire, "SessionConsistencyLost") // which is not announced, as in CCF
 }
 
 // read takes in an answer.
