@@ -15,7 +15,7 @@ if [ "$stamp" != "$(cat "$venv/stamp" 2>/dev/null)" ]; then
   rm -rf "$venv"
   "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    -r "$tree/tests/requirements.txt" -c "$repo/e2e/ccf/constraints.txt" cryptography setuptools packaging
+    -r "$tree/tests/requirements.txt" -c "$repo/e2e/ccf/constraints.txt" cryptography setuptools packaging pycddl
   echo "$stamp" >"$venv/stamp"
 fi
 
@@ -39,6 +39,7 @@ chmod +x "$build"/*.sh
 for tool in ccf_cose_sign1:sign_cli ccf_cose_sign1_prepare:prepare_cli ccf_cose_sign1_finish:finish_cli; do
   printf '#!/bin/sh\nexec "%s" -c "import ccf.cose; ccf.cose.%s()" "$@"\n' "$venv/bin/python3" "${tool#*:}" >"$stage/bin/${tool%:*}"
 done
+printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$venv/bin/python3" "$repo/e2e/ccf/cddl.py" >"$stage/bin/cddl"
 chmod +x "$stage/bin"/*
 # Copies, not links: a node's host data is the hash of the file named as package.
 cp "$repo/bin/synod-node" "$build/js_generic" 2>/dev/null || echo "no bin/synod-node: rows with J cannot run"
