@@ -24,10 +24,10 @@ func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, err
 	var out struct {
 		Status synod.TxStatus `json:"status"`
 	}
-	_, err := c.getAnew(ctx, "/app/tx?transaction_id="+id.String(), &out)
+	err := c.getAnew(ctx, "/app/tx?transaction_id="+id.String(), &out)
 	if refused, ok := errors.AsType[*synod.Error](err); ok && refused.Code == synod.CodeFrontendNotOpen {
 		// The service is not open yet; governance commits all the same.
-		_, err = c.getAnew(ctx, "/node/tx?transaction_id="+id.String(), &out)
+		err = c.getAnew(ctx, "/node/tx?transaction_id="+id.String(), &out)
 	}
 	if err != nil {
 		return "", fmt.Errorf("status of transaction %s: %w", id, err)
@@ -42,15 +42,15 @@ func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, err
 // getAnew is Get for what does not depend on the session: it asks again, a
 // bounded number of times, on another connection when the node closes this one
 // because the primary changed.
-func (c *Client) getAnew(ctx context.Context, path string, out any) (resp *Response, err error) {
+func (c *Client) getAnew(ctx context.Context, path string, out any) (err error) {
 	for range c.retriesMax + 1 {
-		resp, err = c.Get(ctx, path, out)
+		_, err = c.Get(ctx, path, out)
 		refused, ok := errors.AsType[*synod.Error](err)
 		if !ok || refused.Code != synod.CodeSessionConsistencyLost {
 			break
 		}
 	}
-	return resp, err
+	return err
 }
 
 // WaitCommitted returns nil once the transaction is committed, ErrInvalid if

@@ -74,23 +74,23 @@ export const none = () => { throw { no: "stack" } }`}, "POST /x endpoints/rpc.js
 	},
 	"Limits/stack, heap, time, extreme values": func(t *testing.T, p *pair) {
 		limitsApp(p)
-		p.options(`{"return_exception_details":true,"max_heap_bytes":104857600,"max_stack_bytes":524288,"max_execution_time_ms":5000}`)
+		p.options(`{"return_exception_details":true,"max_heap_bytes":104857600,"max_stack_bytes":524288,"max_execution_time_ms":300000}`)
 		p.want("/recursive?50", "50")
 		refused(t, p, "/recursive?8192", messageThrown, reasonStackOverflow)
 		refused(t, p, "/alloc?524288000", messageThrown, reasonOutOfMemory)
 		p.want("/caught", `[true,"InternalError: out of memory"]`)
-		p.options(`{"return_exception_details":true,"max_heap_bytes":3145728,"max_stack_bytes":1048576,"max_execution_time_ms":5000}`)
+		p.options(`{"return_exception_details":true,"max_heap_bytes":3145728,"max_stack_bytes":1048576,"max_execution_time_ms":300000}`)
 		refused(t, p, "/alloc?5242880", messageThrown, reasonOutOfMemory)
 		p.options(`{"return_exception_details":true,"max_heap_bytes":104857600,"max_stack_bytes":1048576,"max_execution_time_ms":30}`)
 		refused(t, p, "/sleep?5000", messageTimeout, reasonInterrupted)
 		refused(t, p, "/spin", messageTimeout, reasonInterrupted)
 		const most = "18446744073709551615"
 		for options, want := range map[string][2]string{
-			`"max_heap_bytes":100,"max_stack_bytes":1048576,"max_execution_time_ms":5000`:    {messageThrown, reasonOutOfMemory},
-			`"max_heap_bytes":0,"max_stack_bytes":1048576,"max_execution_time_ms":5000`:      {messageThrown, reasonOutOfMemory},
-			`"max_heap_bytes":104857600,"max_stack_bytes":100,"max_execution_time_ms":5000`:  {messageThrown, reasonStackOverflow},
-			`"max_heap_bytes":104857600,"max_stack_bytes":0,"max_execution_time_ms":5000`:    {messageThrown, reasonStackOverflow},
-			`"max_heap_bytes":104857600,"max_stack_bytes":1048576,"max_execution_time_ms":0`: {messageTimeout, reasonInterrupted},
+			`"max_heap_bytes":100,"max_stack_bytes":1048576,"max_execution_time_ms":300000`:   {messageThrown, reasonOutOfMemory},
+			`"max_heap_bytes":0,"max_stack_bytes":1048576,"max_execution_time_ms":300000`:     {messageThrown, reasonOutOfMemory},
+			`"max_heap_bytes":104857600,"max_stack_bytes":100,"max_execution_time_ms":300000`: {messageThrown, reasonStackOverflow},
+			`"max_heap_bytes":104857600,"max_stack_bytes":0,"max_execution_time_ms":300000`:   {messageThrown, reasonStackOverflow},
+			`"max_heap_bytes":104857600,"max_stack_bytes":1048576,"max_execution_time_ms":0`:  {messageTimeout, reasonInterrupted},
 		} {
 			p.options(`{"return_exception_details":true,` + options + `}`)
 			refused(t, p, "/recursive?1", want[0], want[1])
