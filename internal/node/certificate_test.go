@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,6 +161,15 @@ func TestCertificates(t *testing.T) {
 	if _, err := s.dial(nil).Network(t.Context()); err == nil {
 		t.Error("a client takes a certificate that has run out")
 	}
+	stranger, _ := madeService(t)
+	c, err := client.Dial("https://"+one.Address("main"), client.WithServiceCertificate(stranger), client.WithExpiredCertificates())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Network(t.Context()); err == nil || !strings.Contains(err.Error(), "not endorsed by the service") {
+		t.Errorf("a client of another service that minds no dates: %v", err)
+	}
+	c.Close()
 	for _, r := range s.nodes {
 		r.BreakLinks()
 	}

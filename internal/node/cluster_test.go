@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,7 +136,8 @@ type answer struct {
 	body   string
 }
 
-// request sends a request to a node, without following redirects.
+// request sends a request to a node, without following redirects, to the
+// application as the user.
 func (s *service) request(r *running, method, path, body string, header ...string) answer {
 	s.t.Helper()
 	return s.requestOn(r, "main", method, path, body, header...)
@@ -151,8 +153,12 @@ func (s *service) requestOn(r *running, itf, method, path, body string, header .
 }
 
 func (s *service) tryRequest(r *running, itf, method, path, body string, header ...string) (answer, error) {
+	config := s.tls()
+	if strings.HasPrefix(path, "/app") {
+		config.Certificates = []tls.Certificate{{Certificate: [][]byte{s.user.CertDER}, PrivateKey: s.user.Key}}
+	}
 	c := &http.Client{
-		Transport: &http.Transport{TLSClientConfig: s.tls(), DisableKeepAlives: true}, Timeout: 15 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}, Timeout: 15 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	req, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+r.Address(itf)+path, strings.NewReader(body))
