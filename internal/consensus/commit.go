@@ -33,6 +33,9 @@ func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 	if woken := r.waiters.committed(sig.TxID.SeqNo); woken > 0 {
 		r.signer.group = int64(woken)
 	}
+	if r.leading {
+		r.signer.tookRound(r.cfg.Now().Sub(all[len(all)-1].began))
+	}
 }
 
 // signedIndex knows where the committed signatures are, 8 bytes each, so that a

@@ -212,7 +212,8 @@ type logged struct {
 // pendingSignature is a signature that is not committed.
 type pendingSignature struct {
 	*evidence.Signature
-	upTo uint64 // Replica.pending when it was ordered
+	upTo  uint64    // Replica.pending when it was ordered
+	began time.Time // when a leader began to make it
 }
 
 // Role is what a replica knows of who leads.

@@ -67,7 +67,7 @@ func TestVerifierStopsAtOnce(t *testing.T) {
 // TestGather holds until when a signature is put off for others to share it.
 func TestGather(t *testing.T) {
 	t0 := time.Unix(1000, 0)
-	const cost = time.Millisecond
+	const round = 4 * time.Millisecond
 	for _, c := range []struct {
 		name        string
 		waiting     int64
@@ -78,12 +78,12 @@ func TestGather(t *testing.T) {
 		{"as many as last time wait", 16, 16, 0, time.Time{}},
 		{"the first that waits at all", 1, 0, 0, time.Time{}},
 		{"a lone client again", 1, 1, 0, time.Time{}},
-		{"fewer than last time", 3, 16, 0, t0.Add(cost / 2)},
-		{"and they keep coming", 3, 16, cost, t0.Add(3 * cost / 2)},
-		{"but not for ever", 3, 16, 5 * cost, t0.Add(2 * cost)},
+		{"fewer than last time", 3, 16, 0, t0.Add(round / 4)},
+		{"and they keep coming", 3, 16, round / 2, t0.Add(3 * round / 4)},
+		{"but not for ever", 3, 16, 5 * round, t0.Add(round)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := &Replica{signer: signState{cost: cost, group: c.group, firstPending: t0, lastOrdered: t0.Add(c.lastOrdered)}}
+			r := &Replica{signer: signState{round: round, group: c.group, firstPending: t0, lastOrdered: t0.Add(c.lastOrdered)}}
 			if got := r.gather(c.waiting); !got.Equal(c.want) {
 				t.Errorf("%s, want %s", got, c.want)
 			}

@@ -20,9 +20,11 @@ type signState struct {
 	cost         time.Duration
 	credit       time.Duration // signing time that may be spent now
 	refilled     time.Time
-	notBefore    time.Time // after a failure
-	group        int64     // how many requests the last commit that somebody waited for has answered
-	busy         bool      // the worker has a job, maybe of a view that is over
+	notBefore    time.Time     // after a failure
+	group        int64         // how many requests the last commit that somebody waited for has answered
+	began        time.Time     // when the newest signature was begun
+	round        time.Duration // from a signature's beginning to its commit, smoothed
+	busy         bool          // the worker has a job, maybe of a view that is over
 }
 
 // never is how long the loop waits for a signature that is not due.
@@ -69,20 +71,32 @@ func (r *Replica) sign(now time.Time) time.Duration {
 	return min(wait, overdue)
 }
 
+// gatherMax bounds how long a signature is put off for others to share it.
+const gatherMax = 10 * time.Millisecond
+
 // gather is until when a signature that somebody waits for is put off so that
 // others share it. Whoever was answered by the last commit may be about to
-// write again: as long as fewer wait than then, and transactions come in shorter
-// intervals than half of what a signature costs.
+// write again: as long as fewer wait than then, transactions keep coming, and
+// less time has passed than a commit takes.
 func (r *Replica) gather(waiting int64) time.Time {
 	s := &r.signer
 	if waiting >= s.group {
 		return time.Time{}
 	}
-	until, most := s.lastOrdered.Add(s.cost/2), s.firstPending.Add(2*s.cost)
+	until, most := s.lastOrdered.Add(s.round/4), s.firstPending.Add(s.round)
 	if most.Before(until) {
 		return most
 	}
 	return until
+}
+
+// tookRound notes how long a signature took from its beginning to its commit.
+func (s *signState) tookRound(d time.Duration) {
+	d = min(d, gatherMax)
+	if s.round == 0 {
+		s.round = d
+	}
+	s.round = (7*s.round + d) / 8
 }
 
 // affordable is how long until signing has earned the cost of a signature, at
@@ -130,6 +144,7 @@ func (r *Replica) startSign() {
 		panic("consensus: serialise tree for " + id.String() + ": " + err.Error())
 	}
 	r.signing, r.signer.busy = true, true
+	r.signer.began = r.cfg.Now()
 	r.interest.Store(false)
 	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
 }
@@ -192,7 +207,7 @@ func (r *Replica) orderSignature(sig *evidence.Signature, before synod.SeqNo) er
 
 // signedAt notes a signature that was ordered: nothing is unsigned now.
 func (r *Replica) signedAt(sig *evidence.Signature) {
-	r.sigs = append(r.sigs, pendingSignature{sig, r.pending})
+	r.sigs = append(r.sigs, pendingSignature{sig, r.pending, r.signer.began})
 	r.signer.lastSigned = sig.TxID.SeqNo
 	r.signer.firstPending = time.Time{}
 	r.waiters.covered(sig.TxID.SeqNo)
