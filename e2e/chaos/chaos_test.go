@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,12 +75,17 @@ func TestChaos(t *testing.T) {
 	w := &workload{service: s, began: time.Now(), rate: *flagRate, clients: 2 * *flagNodes, journal: json.NewEncoder(buffer)}
 	r := &run{t: t, service: s, workload: w, rng: rand.New(rand.NewPCG(seed, 0))}
 	working, rest := context.WithCancel(ctx)
-	go r.pulse.run(working)
-	ended := make(chan struct{})
-	go func() { defer close(ended); w.run(working, seed) }()
+	pulse, err := os.Create(filepath.Join(dir, "pulse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pulse.Close()
+	var ended sync.WaitGroup
+	ended.Go(func() { r.pulse.run(working, pulse) })
+	ended.Go(func() { w.run(working, seed) })
 	err = r.strike(ctx, *flagTime)
 	rest()
-	<-ended
+	ended.Wait()
 	if err == nil {
 		r.note("the clients have stopped")
 		err = r.finish(ctx)

@@ -164,10 +164,10 @@ func (r *run) losePrimary(ctx context.Context, what string, lose func(*run, *nod
 		return err
 	}
 	r.figures.lost(what, o)
-	held := r.pulse.since(lost).Round(time.Millisecond)
-	r.note("  another leads after %v, its commit moves %v later, a write is committed after %v; this process was held up for %v", o.elected.Round(time.Millisecond), o.commit.Round(100*time.Microsecond), o.recovered.Round(time.Millisecond), held)
+	pulse := r.pulse.since(lost)
+	r.note("  another leads after %v, its commit moves %v later, a write is committed after %v; %s", o.elected.Round(time.Millisecond), o.commit.Round(100*time.Microsecond), o.recovered.Round(time.Millisecond), pulse)
 	if o.recovered > 2*r.service.election {
-		r.slow = append(r.slow, fmt.Sprintf("%s: %v until a write was committed, of which the machine held this process up for %v", what, o.recovered, held))
+		r.slow = append(r.slow, fmt.Sprintf("%s: %v until a write was committed; %s", what, o.recovered, pulse))
 	}
 	primary.kill() // if it goes on without a disk
 	r.service.network.heal()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -223,11 +224,13 @@ func (c *session) json(path string, out any) error {
 	return json.Unmarshal(body, out)
 }
 
-// pulse notes how late this process is woken: a machine that has more to do than
-// it can holds up nodes as well.
+// pulse notes what the machine is to blame for: how late this process is woken
+// when there is more to do than processors can, and how long the disk takes for a
+// small write.
 type pulse struct {
 	mu   sync.Mutex
 	late []lateness // guarded by mu
+	disk []lateness // guarded by mu
 }
 
 type lateness struct {
@@ -235,31 +238,58 @@ type lateness struct {
 	by time.Duration
 }
 
-func (p *pulse) run(ctx context.Context) {
-	const beat = 10 * time.Millisecond
-	for ctx.Err() == nil {
-		due := time.Now().Add(beat)
-		pause(ctx, beat)
-		if now := time.Now(); now.Sub(due) > beat {
-			p.mu.Lock()
-			p.late = append(p.late, lateness{now, now.Sub(due)})
-			p.mu.Unlock()
+// run feels the pulse until ctx ends; file is one that it writes to.
+func (p *pulse) run(ctx context.Context, file *os.File) {
+	const beat, diskEvery = 10 * time.Millisecond, 100 * time.Millisecond
+	var both sync.WaitGroup
+	both.Go(func() {
+		for ctx.Err() == nil {
+			due := time.Now().Add(beat)
+			pause(ctx, beat)
+			if late := time.Since(due); late > beat {
+				p.note(&p.late, late)
+			}
 		}
-	}
+	})
+	both.Go(func() {
+		for ctx.Err() == nil {
+			pause(ctx, diskEvery)
+			began := time.Now()
+			_, err := file.Write([]byte("a few bytes\n"))
+			if err != nil || file.Sync() != nil {
+				return // then there is nothing to say
+			}
+			if took := time.Since(began); took > diskEvery {
+				p.note(&p.disk, took)
+			}
+		}
+	})
+	both.Wait()
 }
 
-// since is how much later than it should have been this process was woken since
-// then, in all.
-func (p *pulse) since(begin time.Time) time.Duration {
+func (p *pulse) note(list *[]lateness, by time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all time.Duration
+	*list = append(*list, lateness{time.Now(), by})
+}
+
+// since is how late this process was woken since then, in all, and the longest
+// that the disk took.
+func (p *pulse) since(begin time.Time) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var late, disk time.Duration
 	for _, l := range p.late {
 		if l.at.After(begin) {
-			all += l.by
+			late += l.by
 		}
 	}
-	return all
+	for _, l := range p.disk {
+		if l.at.After(begin) {
+			disk = max(disk, l.by)
+		}
+	}
+	return fmt.Sprintf("this process was woken %v late in all, the disk took up to %v for a write", late.Round(time.Millisecond), disk.Round(time.Millisecond))
 }
 
 // figures are what was measured, by what it is.
