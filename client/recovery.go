@@ -77,3 +77,31 @@ func (m *Member) SubmitShare(ctx context.Context, share []byte) (*SubmittedShare
 	out := &SubmittedShares{TxID: resp.TxID}
 	return out, decode(resp, out)
 }
+
+// Recovery is how far the recovery of a service has come.
+type Recovery struct {
+	NodeState string `json:"node_state"`     // of the node that answered
+	Status    string `json:"service_status"` // Recovering, WaitingForRecoveryShares or Open
+	Count     int    `json:"recovery_count"` // recoveries in the service's life
+	// After is the last signature of the service before: what came later is
+	// dropped. DroppedTo is the last entry that the files claimed to hold, of
+	// which those up to ReadableTo could be read.
+	After      synod.TxID  `json:"recovered_after"`
+	DroppedTo  synod.SeqNo `json:"dropped_to"`
+	ReadableTo synod.SeqNo `json:"readable_to"`
+	Threshold  int         `json:"recovery_threshold"`
+	// Members are those who hold a share, and whether they have sent it.
+	Members map[synod.MemberID]bool `json:"members"`
+	// Read and Target are how far the node has read its private ledger, and how
+	// far it has to; zero while it does not.
+	Read   synod.SeqNo `json:"last_recovered_seqno,omitempty"`
+	Target synod.SeqNo `json:"recovery_target_seqno,omitempty"`
+}
+
+// Recovery asks a node how far the recovery of its service has come. The error is
+// a 404 *synod.Error if the service was never recovered.
+func (c *Client) Recovery(ctx context.Context) (*Recovery, error) {
+	out := &Recovery{}
+	_, err := c.Get(ctx, "/node/recovery", out)
+	return out, err
+}

@@ -102,7 +102,7 @@ command line: synod --config node.json --log-level info`,
 		return &usageError{err: err, command: c.CommandPath()}
 	})
 	root.AddCommand(
-		newSandbox(env), newSim(env), newNode(), newMember(env), newUser(env), newProposal(env), newJWT(env), newIdentity(env),
+		newSandbox(env), newSim(env), newNode(), newMember(env), newUser(env), newProposal(env), newRecovery(env), newJWT(env), newIdentity(env),
 		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newBench(env), newVersion(env),
 	)
 	return root

@@ -46,7 +46,7 @@ var (
 		tables.MemberCerts, tables.MemberEncryptionKeys, tables.Members, tables.MemberAcks,
 		tables.ServiceConfiguration, tables.Constitution,
 	}
-	recoveryTables = []string{tables.PreviousServiceIdentity, tables.PreviousServiceRoot}
+	recoveryTables = []string{tables.PreviousServiceIdentity, tables.PreviousServiceRoot, tables.Recovery, tables.NodeStarts}
 )
 
 // create judges the transaction that makes a service.
@@ -62,7 +62,7 @@ func (t *transaction) create() {
 		switch {
 		case !slices.Contains(allowed, m.Name):
 			t.found(Violation, m.Name, "", "table %s was written at %s by nobody: creating a service does not write it", m.Name, t.id)
-		case len(m.Removes) > 0, len(m.Writes) > 1 && slices.Contains(ownTables, m.Name):
+		case len(m.Removes) > 0 && m.Name != tables.NodeStarts, len(m.Writes) > 1 && slices.Contains(ownTables, m.Name):
 			t.found(Violation, m.Name, "", "table %s was written at %s by nobody: a new service adds one row of its own node", m.Name, t.id)
 		}
 	}
@@ -132,7 +132,7 @@ func (t *transaction) firstNode() {
 		switch {
 		case after.Status == tables.NodeTrusted && !t.before.Has(tables.Nodes, w.Key):
 			trusted++
-		case after.Status == tables.NodeRetired && t.before.Has(tables.Nodes, w.Key) && t.onlyField(w, "status"):
+		case after.Status == tables.NodeRetired && t.before.Has(tables.Nodes, w.Key) && t.onlyField(w, "status", "retired_committed"):
 		default:
 			t.found(Violation, tables.Nodes, string(w.Key), "the record of a node was changed by nobody")
 		}
@@ -152,16 +152,18 @@ func (t *transaction) firstNode() {
 	}
 }
 
-// onlyField says whether a write to a table of nodes changes one field alone.
+// onlyField says whether a write to a table of nodes changes these fields alone.
 // Records of services before 2.0 get interfaces in their present form as well.
-func (t *transaction) onlyField(w kv.Write, field string) bool {
+func (t *transaction) onlyField(w kv.Write, fields ...string) bool {
 	before, ok, err := tables.GetJSON[map[string]json.RawMessage](t.before, tables.Nodes, w.Key)
 	var after map[string]json.RawMessage
 	if err != nil || !ok || json.Unmarshal(w.Value, &after) != nil {
 		return false
 	}
-	delete(before, field)
-	delete(after, field)
+	for _, field := range fields {
+		delete(before, field)
+		delete(after, field)
+	}
 	for _, added := range []string{"node_to_node_interface", "rpc_interfaces"} {
 		if _, had := before[added]; !had {
 			delete(after, added)

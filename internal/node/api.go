@@ -46,6 +46,7 @@ func (n *Node) api() *app.App {
 	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
 	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
 	a.Post("/create", n.apiCreate).Hide()
+	local(a.Get("/recovery", n.apiRecovery).ReadOnly().Hide())
 	n.declareSnapshots(a)
 	local(a.Post("/join", n.apiJoin, app.AnyCert).Hide())
 	return a

@@ -2,7 +2,9 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 
 	"synod"
 	"synod/app"
@@ -25,7 +27,14 @@ func (n *Node) effects(t app.Tx) *js.Effects {
 		TriggerRecoverySharesRefresh: func() error { return n.refreshShares(tx) },
 		TriggerLedgerChunk:           func() error { tx.SetFlag(kv.FlagForceChunk); return nil },
 		TriggerSnapshot:              func() error { tx.SetFlag(kv.FlagSnapshot); return nil },
-		TransitionServiceToOpen:      func(previous, next []byte) error { return n.openService(tx, previous, next) },
+		TransitionServiceToOpen: func(previous, next []byte) error {
+			err := n.openService(tx, previous, next)
+			if err != nil {
+				// In CCF's words, which its suites look for; members get the same.
+				n.log.LogAttrs(context.Background(), slog.LevelWarn, "Unable to open service: "+err.Error(), slog.String("tag", "gov"))
+			}
+			return err
+		},
 		LatestLedgerSecretSeqno: func() (synod.SeqNo, error) {
 			from, _ := n.secrets.Latest()
 			return from, nil
@@ -45,7 +54,7 @@ func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 		return err
 	}
 	if !ok {
-		return cannotOpen("Service information cannot be found to transition service to open")
+		return fmt.Errorf("Service information cannot be found to transition service to open")
 	}
 	switch info.Status {
 	case tables.ServiceOpen, tables.ServiceWaitingForRecoveryShares:
@@ -54,16 +63,16 @@ func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 		err = checkPrevious(tx, previous)
 	case tables.ServiceOpening:
 		if previous != nil {
-			err = cannotOpen("a previous service identity was given, but this service has none.")
+			err = fmt.Errorf("a previous service identity was given, but this service has none.")
 		}
 	default:
-		err = cannotOpen("its status is %s.", info.Status)
+		err = fmt.Errorf("its status is %s.", info.Status)
 	}
 	if err != nil {
 		return err
 	}
 	if !samePEM(next, []byte(info.Cert)) {
-		return cannotOpen("Service identity mismatch: the next service identity in the transition_service_to_open proposal does not match the current service identity:\nNext:\n%s\nCurrent:\n%s",
+		return fmt.Errorf("Service identity mismatch: the next service identity in the transition_service_to_open proposal does not match the current service identity:\nNext:\n%s\nCurrent:\n%s",
 			next, info.Cert)
 	}
 	if info.Status == tables.ServiceRecovering {
@@ -93,16 +102,11 @@ func checkPrevious(tx *kv.Tx, previous []byte) error {
 	case err != nil:
 		return err
 	case !ok || previous == nil:
-		return cannotOpen("Recovery with service certificates requires both, a previous service identity written to the KV during recovery genesis and a transition_service_to_open proposal that contains previous and next service certificates")
+		return fmt.Errorf("Recovery with service certificates requires both, a previous service identity written to the KV during recovery genesis and a transition_service_to_open proposal that contains previous and next service certificates")
 	case !samePEM(previous, []byte(recorded)):
-		return cannotOpen("Previous service identity does not match.\nActual:\n%s\nIn proposal:\n%s", recorded, previous)
+		return fmt.Errorf("Previous service identity does not match.\nActual:\n%s\nIn proposal:\n%s", recorded, previous)
 	}
 	return nil
-}
-
-// cannotOpen is an error in CCF's words, which members and its suites see.
-func cannotOpen(format string, args ...any) error {
-	return fmt.Errorf("Unable to open service: "+format, args...) //nolint:staticcheck // see above
 }
 
 // samePEM compares certificates by what they hold, not by their text.

@@ -58,6 +58,7 @@ type Node struct {
 	snapshots  *snapshot.Dir
 	toSnapshot chan snapshotJob
 	beginning  *snapshot.File // that a joining node begins with, until it has loaded it; nil for none
+	voucher    string         // PEM of the service whose snapshot that is
 	replica    *consensus.Replica
 	engine     *js.Engine
 	host       *host.Host

@@ -135,7 +135,7 @@ func (n *Node) beginPrivate(target synod.SeqNo) (*privateRecovery, error) {
 		return &privateRecovery{p, target}, nil
 	}
 	store := kv.New()
-	loaded, err := snapshot.Load(f, f.Size, n.trust(f), n.secrets, store)
+	loaded, err := snapshot.Load(f, f.Size, n.trust(f), n.secretsOf(f), store)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", f.Path, err)
 	}
@@ -145,6 +145,22 @@ func (n *Node) beginPrivate(target synod.SeqNo) (*privateRecovery, error) {
 	n.beginning = nil
 	p := recovery.NewPrivate(n.ledger, n.secrets, kv.BaseOf(store), loaded.Tree.Release(), loaded.TxID.SeqNo)
 	return &privateRecovery{p, target}, nil
+}
+
+// secretsOf are the ledger secrets for a snapshot. One of a service before this one
+// may be recorded by an entry that this one has dropped and written anew.
+func (n *Node) secretsOf(f *snapshot.File) *secrets.Chain {
+	origin := synod.SeqNo(n.origin.Load())
+	if f.Name.SeqNo >= origin {
+		return n.secrets
+	}
+	past := secrets.NewChain()
+	for _, e := range n.secrets.All() {
+		if e.From < origin {
+			past.Add(e)
+		}
+	}
+	return past
 }
 
 // reveal puts the private maps into the store, if they are those of what is

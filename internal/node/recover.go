@@ -59,6 +59,7 @@ func readPrevious(cfg *config.Config) (*recovering, error) {
 // one. That of another service than the one to recover is fatal: either the
 // identity that was given is wrong, or the files.
 func (n *Node) chooseRecoverySnapshot(ctx context.Context) error {
+	n.voucher = n.recovering.previous
 	var foreign error
 	f, refused, err := n.snapshots.Newest(func(f *snapshot.File) error {
 		_, err := snapshot.Verify(f, f.Size, n.trust(f))
@@ -235,13 +236,15 @@ func (n *Node) succeedService(tx *kv.Tx) error {
 	if old.RecoveryCount != nil {
 		count += *old.RecoveryCount
 	}
-	at := n.recovering.outcome.Last
+	out := n.recovering.outcome
+	at := out.Last
 	for _, row := range []struct {
 		table string
 		value any
 	}{
 		{tables.PreviousServiceIdentity, old.Cert},
 		{tables.PreviousServiceRoot, last.Root},
+		{tables.Recovery, tables.RecoveryReport{After: at, DroppedTo: max(out.Present, at.SeqNo), ReadableTo: max(out.Read, at.SeqNo)}},
 		{tables.Service, tables.ServiceInfo{
 			Cert: n.service.cert(), CurrentServiceCreateTxID: &synod.TxID{View: at.View + 2, SeqNo: at.SeqNo + 1},
 			PreviousServiceIdentityVersion: new(uint64(old.CurrentServiceCreateTxID.SeqNo)),

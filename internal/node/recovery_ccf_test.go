@@ -56,8 +56,7 @@ func TestRecoverServiceOfCCF(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(s.dir, "previous.pem"), []byte(previous), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			t.Chdir(s.dir)
-			s.launch(map[string]any{"type": "Recover", "recover": map[string]any{"previous_service_identity_file": "previous.pem"}}, nil)
+			s.recoverHere()
 			s.governed()
 			// The service's own constitution is in force: its action has another name.
 			s.pass(client.Action{Name: "open", Args: map[string]any{

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,6 +22,8 @@ const (
 	fetchPart = 4 << 20
 	// fetchRedirectsMax bounds the redirects from node to primary to file.
 	fetchRedirectsMax = 20
+	// identityMax bounds what a node believes of a service's identity, in bytes.
+	identityMax = 1 << 20
 	// fetchTimeout bounds one request.
 	fetchTimeout = 30 * time.Second
 )
@@ -85,8 +89,33 @@ func (n *Node) receiveSnapshot(ctx context.Context, client *http.Client, target 
 		}
 		p = next.part
 	}
-	_, err := in.Keep(snapshot.Trust{Service: []byte(n.service.cert())})
-	return err
+	return n.vouched(ctx, func(service string) error {
+		_, err := in.Keep(snapshot.Trust{Service: []byte(service)})
+		return err
+	})
+}
+
+// previousIdentity asks the service whom it recovers, if anybody: its certificate
+// in PEM.
+func (n *Node) previousIdentity(ctx context.Context) (string, bool) {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: n.joinTLS(), DisableKeepAlives: true}, Timeout: joinTryTimeout}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+n.cfg.Command.Join.TargetRPCAddress+"/node/service/previous_identity", nil)
+	if err != nil {
+		return "", false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "cannot ask whom the service recovers", slog.String("err", err.Error()))
+		return "", false
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Previous string `json:"previous_service_identity"`
+	}
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, identityMax)).Decode(&answer) != nil {
+		return "", false
+	}
+	return answer.Previous, answer.Previous != ""
 }
 
 // part is a piece of a snapshot file.

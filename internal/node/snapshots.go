@@ -13,6 +13,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/machine"
 	"synod/internal/snapshot"
+	"synod/receipt"
 )
 
 // snapshotsWaitingMax bounds the snapshots that are due and not yet written;
@@ -163,11 +164,12 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 			n.log.LogAttrs(ctx, slog.LevelWarn, "no snapshot fetched", slog.String("err", err.Error()))
 		}
 	}
-	check := func(f *snapshot.File) error {
-		_, err := snapshot.Verify(f, f.Size, n.trust(f))
-		return err
-	}
-	f, refused, err := n.snapshots.Newest(check)
+	f, refused, err := n.snapshots.Newest(func(f *snapshot.File) error {
+		return n.vouched(ctx, func(service string) error {
+			_, err := snapshot.Verify(f, f.Size, snapshot.Trust{Service: []byte(service), Name: f.Name})
+			return err
+		})
+	})
 	for _, r := range refused {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("err", r.Error()))
 	}
@@ -182,14 +184,26 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 	return nil
 }
 
-// trust is what a snapshot must agree with: the service that this node joins, or
-// the one that it recovers.
-func (n *Node) trust(f *snapshot.File) snapshot.Trust {
-	service := n.service.cert()
-	if n.recovering != nil {
-		service = n.recovering.previous
+// vouched tries with the service that this node joins and, if a snapshot is not
+// of that, with the one that it recovers, of which it still uses snapshots.
+func (n *Node) vouched(ctx context.Context, try func(service string) error) error {
+	n.voucher = n.service.cert()
+	err := try(n.voucher)
+	if !errors.Is(err, receipt.ErrWrongService) {
+		return err
 	}
-	return snapshot.Trust{Service: []byte(service), Name: f.Name}
+	previous, ok := n.previousIdentity(ctx)
+	if !ok {
+		return err
+	}
+	n.voucher = previous
+	return try(previous)
+}
+
+// trust is what the chosen snapshot must agree with: the service whose node
+// signed it.
+func (n *Node) trust(f *snapshot.File) snapshot.Trust {
+	return snapshot.Trust{Service: []byte(n.voucher), Name: f.Name}
 }
 
 // loadSnapshot puts the chosen snapshot into store and tree, with the secrets
@@ -199,7 +213,8 @@ func (n *Node) loadSnapshot(start *joinStart) (*consensus.Start, error) {
 	if n.beginning == nil {
 		return &consensus.Start{Configuration: start.Configuration, Origin: start.Origin}, nil
 	}
-	f, chain := n.beginning, n.secrets
+	f := n.beginning
+	chain := n.secretsOf(f)
 	if n.hidden.Load() {
 		chain = nil
 	}
@@ -215,7 +230,10 @@ func (n *Node) loadSnapshot(start *joinStart) (*consensus.Start, error) {
 	n.tree.Adopt(loaded.Tree)
 	n.machine.Begin(loaded.TxID.SeqNo)
 	begin := &consensus.Start{After: loaded.TxID, ViewStarts: loaded.ViewStarts, Configuration: start.Configuration, Origin: start.Origin}
-	if loaded.TxID.SeqNo >= start.Origin {
+	switch ours := n.voucher == n.service.cert(); {
+	case !ours && loaded.TxID.SeqNo >= start.Origin:
+		return nil, fmt.Errorf("%w: %s is of the service before this one, which recovered it from an earlier state: remove the file", errJoinRefused, f.Path)
+	case ours && loaded.TxID.SeqNo >= start.Origin:
 		if begin.Configuration, err = n.loadedConfiguration(loaded.TxID); err != nil {
 			return nil, err
 		}

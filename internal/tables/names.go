@@ -95,3 +95,7 @@ const Raft = "public:synod.internal.raft"
 // NodeStarts says where the log of a node that joined from a snapshot begins:
 // node ID raw → seqno json of the snapshot. Other nodes have no row.
 const NodeStarts = "public:synod.internal.node_starts"
+
+// Recovery says where a recovered service goes on, and what was dropped: unit →
+// RecoveryReport json, written by its first transaction.
+const Recovery = "public:synod.internal.recovery"

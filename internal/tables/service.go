@@ -102,3 +102,10 @@ const (
 	RecoveryByShares       RecoveryType = "RECOVERY_SHARES"
 	RecoveryLocalUnsealing RecoveryType = "LOCAL_UNSEALING"
 )
+
+// RecoveryReport is the row of Recovery.
+type RecoveryReport struct {
+	After      synod.TxID  `json:"after"`       // the last signature of the service before
+	DroppedTo  synod.SeqNo `json:"dropped_to"`  // the last entry that the files claimed to hold; After's seqno if none was dropped
+	ReadableTo synod.SeqNo `json:"readable_to"` // the last of them that could be read
+}
