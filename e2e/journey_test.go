@@ -34,8 +34,8 @@ func startSandbox(t *testing.T, flags ...string) *sandbox {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "service")
 	s := &sandbox{exited: make(chan struct{})}
-	s.cmd = exec.Command(repo(t, "bin", "synod"), append([]string{"sandbox", "--app", repo(t, "examples", "logging-ts"),
-		"--dir", dir, "--address", "127.0.0.1:0"}, flags...)...)
+	args := []string{"sandbox", "--app", repo(t, "examples", "logging-ts"), "--dir", dir, "--address", "127.0.0.1:0"}
+	s.cmd = exec.Command(repo(t, "bin", "synod"), append(args, flags...)...)
 	var said strings.Builder
 	s.cmd.Stdout, s.cmd.Stderr = &said, &said
 	if err := s.cmd.Start(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +29,9 @@ func TestSizes(t *testing.T) {
 			if len(urls) != size {
 				t.Fatalf("%d nodes", len(urls))
 			}
+			user := []string{"-sS", "--max-time", "20", "--cacert", "service_cert.pem", "--cert", "user0_cert.pem", "--key", "user0_privk.pem", "-w", "\n%{http_code}"}
 			curl := func(url string, args ...string) (string, int) {
-				out, _, code := run(t, s.Dir, "curl", append([]string{"-sS", "--max-time", "20", "--cacert", "service_cert.pem",
-					"--cert", "user0_cert.pem", "--key", "user0_privk.pem", "-w", "\n%{http_code}", url}, args...)...)
+				out, _, code := run(t, s.Dir, "curl", slices.Concat(user, []string{url}, args)...)
 				body, status, _ := strings.Cut(out, "\n")
 				n, err := strconv.Atoi(status)
 				if code != 0 || err != nil {

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"synod"
 	"synod/client"
 	"synod/internal/snapshot"
 )
@@ -41,14 +43,22 @@ func seqnoOf(name string) int {
 	return n
 }
 
-// snapshotAfter waits until a node has a snapshot of a state after that of its
-// newest now, and returns its name.
+// snapshotAfter waits until a node has a snapshot of a state after the one that
+// is committed now, and returns its name: those that are on their way do not
+// count.
 func (s *service) snapshotAfter(r *running, do func()) (name string) {
 	s.t.Helper()
-	before := 0
-	if list := s.committed(r); len(list) > 0 {
-		before = seqnoOf(list[0])
+	var commit struct {
+		ID string `json:"transaction_id"`
 	}
+	if err := json.Unmarshal([]byte(s.request(r, "GET", "/node/commit", "").body), &commit); err != nil {
+		s.t.Fatal(err)
+	}
+	now, err := synod.ParseTxID(commit.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	before := int(now.SeqNo)
 	do()
 	s.poll("a snapshot", func() error {
 		if list := s.committed(r); len(list) > 0 && seqnoOf(list[0]) > before {
