@@ -49,9 +49,6 @@ func (w *world) check() error {
 		if err := n.Err(); err != nil {
 			return fmt.Errorf("node %d ended: %w", n.name, err)
 		}
-		if waiting, room := n.Appends(), n.Queues().DiskMax; waiting > room {
-			return fmt.Errorf("%d appends wait for the disk of node %d, which has room for %d", waiting, n.name, room)
-		}
 		if r := n.Role(); r.Leading {
 			if other, ok := w.seen.leaders[r.View]; ok && other != n.name {
 				return fmt.Errorf("nodes %d and %d both lead view %d", other, n.name, r.View)

@@ -14,64 +14,113 @@ import (
 	"synod/internal/ledger/faultfs"
 )
 
-// fault lets something go wrong, or changes who takes part.
-func (w *world) fault() error {
-	nodes := w.alive()
-	n := nodes[w.rng.IntN(len(nodes))]
-	switch w.rng.IntN(24) {
-	case 0, 1:
-		w.cutOff(n)
-	case 2, 3, 4:
+// kinds are what can go wrong or change, and how much more often than others.
+var kinds = []struct {
+	weight int
+	happen func(*world, *node) error
+}{
+	{2, func(w *world, n *node) error { w.cutOff(n); return nil }},
+	{3, func(w *world, _ *node) error {
 		w.cfg.Trace("the network heals")
 		clear(w.cut)
-	case 5, 6:
-		if w.expendable(n) {
-			return w.lose(n, ending(w.rng.IntN(int(endings))))
+		return nil
+	}},
+	{2, func(w *world, n *node) error {
+		if !w.expendable(n) {
+			return nil
 		}
-	case 7: // what crashed is retired
-		for _, o := range w.nodes {
-			if !o.up && w.wants(o.name) && w.settled() {
-				w.askFor(wish{o.name, retired})
-			}
-		}
-	case 8: // a retired node goes
-		for _, o := range w.nodes {
-			if w.idle(o) {
-				w.askFor(wish{o.name, gone})
-				break
-			}
-		}
-	case 9:
-		w.invite(len(nodes))
-	case 10: // a node that is well leaves, the leader too
+		return w.lose(n, ending(w.rng.IntN(int(endings))))
+	}},
+	{1, func(w *world, _ *node) error { w.retireLost(); return nil }},
+	{1, func(w *world, _ *node) error { w.release(); return nil }},
+	{1, func(w *world, _ *node) error { w.invite(); return nil }},
+	{1, func(w *world, n *node) error { // a node that is well leaves, the leader too
 		if w.settled() && w.wants(n.name) {
 			w.askFor(wish{n.name, retired})
 		}
-	case 11:
-		if w.settled() {
-			w.exchange(nodes)
-		}
-	case 12, 13:
+		return nil
+	}},
+	{1, func(w *world, _ *node) error { w.exchange(); return nil }},
+	{2, func(w *world, n *node) error {
 		w.cfg.Trace("%d is held up", n.name)
 		n.paused = true
-	case 14:
+		return nil
+	}},
+	{1, func(w *world, n *node) error {
 		w.cfg.Trace("the disk of %d is held up", n.name)
 		n.stuck = true
-	case 15, 16:
-		w.hang(n)
-	case 17, 18, 19:
-		for _, o := range nodes {
+		return nil
+	}},
+	{2, func(w *world, n *node) error { w.hang(n); return nil }},
+	{3, func(w *world, _ *node) error {
+		for _, o := range w.alive() {
 			w.resume(o)
 		}
-	case 20:
-		w.jump(n)
-	default:
+		return nil
+	}},
+	{1, func(w *world, n *node) error { w.jump(n); return nil }},
+	{3, func(w *world, n *node) error {
 		if !n.paused {
 			w.cfg.Trace("%d is to hand over", n.name)
 			n.HandOver()
 		}
+		return nil
+	}},
+}
+
+// temper is what a seed is fond of: how often anything happens, in a thousand
+// steps, and how often each kind. Seeds that do much of a few things find what
+// seeds that do a little of everything do not.
+type temper struct {
+	rate    int
+	weights []int
+}
+
+func (w *world) newTemper() temper {
+	t := temper{rate: []int{10, 20, 40}[w.rng.IntN(3)]}
+	for _, k := range kinds {
+		t.weights = append(t.weights, k.weight*[]int{0, 1, 1, 4}[w.rng.IntN(4)])
+	}
+	return t
+}
+
+// fault lets something go wrong, or changes who takes part.
+func (w *world) fault() error {
+	nodes := w.alive()
+	n := nodes[w.rng.IntN(len(nodes))]
+	total := 0
+	for _, weight := range w.temper.weights {
+		total += weight
+	}
+	if total == 0 {
+		return nil
+	}
+	at := w.rng.IntN(total)
+	for i, weight := range w.temper.weights {
+		if at -= weight; at < 0 {
+			return kinds[i].happen(w, n)
+		}
 	}
 	return nil
+}
+
+// retireLost has governance retire what has ended.
+func (w *world) retireLost() {
+	for _, o := range w.nodes {
+		if !o.up && w.wants(o.name) && w.settled() {
+			w.askFor(wish{o.name, retired})
+		}
+	}
+}
+
+// release has governance let a retired node go.
+func (w *world) release() {
+	for _, o := range w.nodes {
+		if w.idle(o) {
+			w.askFor(wish{o.name, gone})
+			return
+		}
+	}
 }
 
 // jump lets a node's timers run fast, or its clock go forward.
@@ -125,16 +174,20 @@ func (w *world) resume(n *node) {
 const nodesMax = 9
 
 // invite has governance trust one more node.
-func (w *world) invite(running int) {
-	if name := w.last + 1; running < nodesMax && !w.wants(name) {
+func (w *world) invite() {
+	if name := w.last + 1; len(w.alive()) < nodesMax && !w.wants(name) {
 		w.askFor(wish{name, trusted})
 	}
 }
 
 // exchange has governance trust some nodes and retire some others, perhaps all,
 // at once.
-func (w *world) exchange(nodes []*node) {
+func (w *world) exchange() {
+	if !w.settled() {
+		return
+	}
 	const most = 3
+	nodes := w.alive()
 	var wishes []wish
 	for i := range 1 + w.rng.IntN(most) {
 		if name := w.last + 1 + uint64(i); len(nodes)+i < nodesMax && !w.wants(name) { //nolint:gosec // small

@@ -12,7 +12,10 @@ import (
 
 // step lets one thing happen.
 func (w *world) step() error {
-	switch r := w.rng.IntN(1000); {
+	if w.rng.IntN(1000) < w.temper.rate {
+		return w.fault()
+	}
+	switch r := w.rng.IntN(982); {
 	case r < 610:
 		w.deliver()
 	case r < 730:
@@ -25,10 +28,8 @@ func (w *world) step() error {
 		w.write()
 	case r < 980:
 		w.read()
-	case r < 982:
-		return w.admit()
 	default:
-		return w.fault()
+		return w.admit()
 	}
 	return nil
 }

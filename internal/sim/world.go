@@ -55,6 +55,7 @@ type world struct {
 	lost   time.Time // when the last node ended
 	// proposed are the newest configurations that were put into a log.
 	proposed []*pb.ConfState
+	temper   temper
 	client   client
 	seen     seen
 	log      *replay // of what is committed
@@ -91,6 +92,7 @@ func newWorld(cfg Config) *world {
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5ead)), now: time.Unix(1_700_000_000, 0),
 		secret: secrets.SecretFrom([secrets.Size]byte{1, 2, 3}), cut: map[[2]uint64]bool{}, seen: newSeen(),
 	}
+	w.temper = w.newTemper()
 	w.log = newReplay(w.secret)
 	if cfg.Signed {
 		w.keys = realKeys()
