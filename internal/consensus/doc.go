@@ -32,6 +32,9 @@
 // decides is in methods that the replica goroutine calls (order, step, tick,
 // ready, sign), so that a simulation can call them instead.
 //
+// traps.md says which habits of the raft library all this guards against, and what
+// holds each guard.
+//
 // Reading order: replica.go, order.go, ready.go, peers.go,
 // membership.go, sign.go, commit.go, storage.go, store.go, wait.go.
 package consensus
