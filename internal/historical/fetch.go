@@ -149,7 +149,7 @@ func (h *History) cover(states []*state) error {
 			if sig, err = h.signed(s); err != nil {
 				return err
 			}
-			s.signed = sig
+			s.signed = sig.seal
 			continue
 		}
 		if sig == nil || !sig.covers(s.id.SeqNo) {
@@ -162,7 +162,7 @@ func (h *History) cover(states []*state) error {
 		if err != nil {
 			return notBelieved(s.id.SeqNo, err)
 		}
-		s.signed, s.path = sig, path
+		s.signed, s.path = sig.seal, path
 	}
 	return nil
 }

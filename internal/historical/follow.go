@@ -81,6 +81,8 @@ func (f *Follower) Stop() {
 	f.mu.Unlock()
 }
 
+func (f *Follower) public() bool { return strings.HasPrefix(f.mapName, "public:") }
+
 // tell passes on what a scanner found.
 func (f *Follower) tell(s scanned) {
 	for _, m := range s.maps {
@@ -91,12 +93,13 @@ func (f *Follower) tell(s scanned) {
 }
 
 // reached notes how far the scanner is, and goes over to commit if nothing is
-// missing in between. It says whether the scanner is done with it.
-func (f *Follower) reached(upTo synod.SeqNo, caughtUp bool, err error) bool {
+// missing in between. It says whether the scanner is done with it. While the
+// private maps are hidden, commit does not tell what is written to them.
+func (f *Follower) reached(upTo synod.SeqNo, caughtUp, hidden bool, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.upTo, f.err = upTo, err
-	f.live = caughtUp && upTo >= f.passed
+	f.live = caughtUp && upTo >= f.passed && (!hidden || f.public())
 	return f.live || f.ended
 }
 
@@ -133,7 +136,7 @@ func (h *History) follow(ctx context.Context) {
 func (h *History) catchUp(ctx context.Context, behind []*Follower) {
 	want := func(mapName string) bool {
 		for _, f := range behind {
-			if f.mapName == mapName || mapName == "" && !strings.HasPrefix(f.mapName, "public:") {
+			if f.mapName == mapName || mapName == "" && !f.public() {
 				return true
 			}
 		}
@@ -142,6 +145,7 @@ func (h *History) catchUp(ctx context.Context, behind []*Follower) {
 	s := h.newScanner(0)
 	said := ""
 	for len(behind) > 0 {
+		hidden := h.cfg.Hidden() // before looking at what is committed
 		more, err := s.advance(ctx, want, func(t scanned) {
 			for _, f := range behind {
 				f.tell(t)
@@ -152,7 +156,7 @@ func (h *History) catchUp(ctx context.Context, behind []*Follower) {
 		}
 		left := behind[:0:0]
 		for _, f := range behind {
-			if !f.reached(s.upTo, !more && err == nil, err) {
+			if !f.reached(s.upTo, !more && err == nil, hidden, err) {
 				left = append(left, f)
 			}
 		}

@@ -47,6 +47,9 @@ type Config struct {
 	Status         func(id synod.TxID) synod.TxStatus
 	Committed      func() synod.TxID
 	Store          *kv.Store
+	// Hidden says that Store lacks private maps, and is not told of writes to
+	// them: the service is being recovered. Nil: never.
+	Hidden func() bool
 	// Secrets are those that the node knows; older ones are found.
 	Secrets *secrets.Chain
 	// Service is the service's present identity. key is nil on a node that does
@@ -82,6 +85,9 @@ var _ app.History = (*History)(nil)
 func New(cfg Config) *History {
 	if cfg.SoftLimit <= 0 {
 		cfg.SoftLimit = DefaultSoftLimit
+	}
+	if cfg.Hidden == nil {
+		cfg.Hidden = func() bool { return false }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

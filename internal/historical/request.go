@@ -35,15 +35,17 @@ type shared struct {
 // ErrTooLarge says that a request holds more than all may together.
 var ErrTooLarge = errors.New("the transactions asked for take more memory than historical_cache_soft_limit allows: ask for fewer at a time")
 
-// seqnosMax bounds the transactions of one request.
-const seqnosMax = 1 << 20
+// seqnosMax is how many transactions one request may name: as many of the
+// smallest as all requests may hold together, so that what cannot be answered is
+// refused before it is read.
+func (h *History) seqnosMax() int { return int(h.cfg.SoftLimit / stateOverhead) }
 
 // StateRange returns the transactions from..to. See app.History.
 func (h *History) StateRange(handle uint64, from, to synod.SeqNo, expiry time.Duration) ([]*app.State, error) {
 	switch {
 	case to < from:
 		return nil, fmt.Errorf("Invalid range for historical query: end %d is before start %d", to, from) //nolint:staticcheck // CCF's text, shown to scripts
-	case to-from >= seqnosMax:
+	case to-from >= synod.SeqNo(h.seqnosMax()):
 		return nil, ErrTooLarge
 	}
 	seqnos := make([]synod.SeqNo, 0, to-from+1)
@@ -76,7 +78,7 @@ func (h *History) check(seqnos []synod.SeqNo) error {
 	switch {
 	case len(seqnos) == 0:
 		return errors.New("Invalid range for historical query: Cannot request empty range") //nolint:staticcheck // CCF's text, shown to scripts
-	case len(seqnos) > seqnosMax:
+	case len(seqnos) > h.seqnosMax():
 		return ErrTooLarge
 	case seqnos[0] == 0:
 		return errors.New("there is no transaction 0")

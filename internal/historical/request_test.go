@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,11 @@ func TestSoftLimit(t *testing.T) {
 		if _, err := p.StateRange(9, 1, p.last.SeqNo, time.Minute); !errors.Is(err, ErrTooLarge) && !errors.Is(err, app.ErrNotYet) {
 			t.Errorf("more than the limit: %v", err)
 		}
+	}
+	read := p.Usage().Misses
+	p.cfg.SoftLimit = 10 * stateOverhead
+	if _, err := p.StateRange(10, 1, 11, time.Minute); !errors.Is(err, ErrTooLarge) || p.Usage().Misses != read {
+		t.Errorf("more transactions than can fit: %v", err)
 	}
 }
 
@@ -154,6 +160,37 @@ func TestFollow(t *testing.T) {
 	if got := fmt.Sprint(told["public:ccf.gov.service.info"]); len(told["public:ccf.gov.service.info"]) != 8 {
 		t.Errorf("the service's record was written by %s", got)
 	}
+}
+
+// TestFollowHidden goes on reading the ledger for private maps while commit does
+// not tell of them.
+func TestFollowHidden(t *testing.T) {
+	p := ccfPast(t)
+	var hidden atomic.Bool
+	hidden.Store(true)
+	p.cfg.Hidden = hidden.Load
+	live := func(f *Follower) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.live
+	}
+	until := func(what string, done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !done(); runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	apply := func(synod.TxID, kv.MapWrites) {}
+	private, public := p.Follow("records", apply), p.Follow("public:records", apply)
+	until("the public map is not told by commit", func() bool { return live(public) })
+	until("the private map is not read", func() bool { upTo, _ := private.UpTo(); return upTo == p.last.SeqNo })
+	if live(private) {
+		t.Error("hidden writes would be missed")
+	}
+	hidden.Store(false)
+	until("the private map is not told by commit", func() bool { return live(private) })
 }
 
 // TestFollowChangedLedger does not index what it cannot believe, says why, and

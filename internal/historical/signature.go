@@ -15,13 +15,18 @@ import (
 	"synod/receipt"
 )
 
-// signed is a signature transaction that is believed: what it signs, and the
-// tree that leads there. It never changes.
-type signed struct {
+// seal is what a signature transaction that is believed signs. It never changes.
+type seal struct {
 	id     synod.TxID
 	record tables.SignatureRecord
 	root   [32]byte
 	cose   []byte // nil in ledgers from before COSE signatures
+}
+
+// signed is a seal with the tree that leads there, which is large: states keep
+// the seal alone.
+type signed struct {
+	*seal
 
 	mu   sync.Mutex
 	tree *merkle.Tree // guarded by mu
@@ -46,7 +51,7 @@ func (s *signed) path(seqno synod.SeqNo, leaf [32]byte) (merkle.Path, error) {
 	return path, nil
 }
 
-func (s *signed) parts() receipt.Signature {
+func (s *seal) parts() receipt.Signature {
 	return receipt.Signature{Sig: s.record.Sig, Cert: s.record.Cert, NodeID: s.record.Node, Root: s.root}
 }
 
@@ -65,7 +70,7 @@ func (h *History) signed(s *state) (*signed, error) {
 }
 
 func readSigned(s *state) (*signed, error) {
-	sig := &signed{id: s.id}
+	sig := &signed{seal: &seal{id: s.id}}
 	var tree []byte
 	for _, m := range s.maps {
 		for _, w := range m.Writes {
@@ -102,7 +107,7 @@ func readSigned(s *state) (*signed, error) {
 
 // verify checks the node's signature by the certificate that came with it. One
 // without a certificate was made before the node had one.
-func (s *signed) verify() error {
+func (s *seal) verify() error {
 	if s.record.Cert == "" {
 		return nil
 	}

@@ -21,7 +21,7 @@ type state struct {
 	leaf       [32]byte
 	components receipt.LeafComponents // CommitEvidence "" if the entry has none
 	signature  bool                   // a signature transaction
-	signed     *signed                // the signature that covers it; its own of a signature transaction
+	signed     *seal                  // the signature that covers it; its own of a signature transaction
 	path       merkle.Path            // to signed's root; nil of a signature transaction
 	size       int64
 

@@ -11,7 +11,7 @@ import (
 func (n *Node) newHistory() *historical.History {
 	return historical.New(historical.Config{
 		Entries: n.replica.Entries, SignatureAfter: n.replica.SignatureAfter, ViewOf: n.replica.ViewOf,
-		Status: n.replica.Status, Committed: n.replica.Committed, Store: n.store, Secrets: n.secrets,
+		Status: n.replica.Status, Committed: n.replica.Committed, Store: n.store, Hidden: n.hidden.Load, Secrets: n.secrets,
 		Service: n.serviceIdentity, SoftLimit: n.cfg.HistoricalCacheSoftLimit, Logger: n.log,
 	})
 }

@@ -54,7 +54,7 @@ type Outcome struct {
 // ledger.
 func Public(ctx context.Context, log *ledger.Log, store *kv.Store, begin Begin, seen func(synod.TxID)) (*Outcome, error) {
 	p := &public{ctx: ctx, log: log, store: store, seen: seen, out: &Outcome{Last: begin.TxID, ViewStarts: begin.ViewStarts, Read: begin.TxID.SeqNo, Present: log.Last()}}
-	p.verifier = audit.NewVerifier()
+	p.verifier, p.view = audit.NewVerifier(), synod.View(len(begin.ViewStarts))
 	if begin.Tree != nil {
 		tx := store.Begin()
 		var err error
@@ -84,6 +84,8 @@ type public struct {
 	verifier *audit.Verifier
 	seen     func(synod.TxID)
 	out      *Outcome
+	view     synod.View   // of the newest entry
+	opened   []synod.TxID // the first entry of each view that has one
 
 	jobs    chan *pending
 	workers sync.WaitGroup
@@ -151,8 +153,8 @@ func (p *public) entry(b []byte) error {
 		return err
 	}
 	p.out.Read = e.TxID.SeqNo
-	for synod.View(len(p.out.ViewStarts)) < e.TxID.View {
-		p.out.ViewStarts = append(p.out.ViewStarts, e.TxID.SeqNo)
+	if e.TxID.View > p.view {
+		p.view, p.opened = e.TxID.View, append(p.opened, e.TxID)
 	}
 	if check == nil {
 		return nil
@@ -228,8 +230,10 @@ func (p *public) cut() (*Outcome, error) {
 	if out.Tree, err = p.verifier.Back(out.Last.SeqNo); err != nil {
 		return nil, err
 	}
-	for n := len(out.ViewStarts); n > int(out.Last.View); n = len(out.ViewStarts) {
-		out.ViewStarts = out.ViewStarts[:n-1]
+	for _, first := range p.opened {
+		for first.SeqNo <= out.Last.SeqNo && synod.View(len(out.ViewStarts)) < first.View {
+			out.ViewStarts = append(out.ViewStarts, first.SeqNo)
+		}
 	}
 	return out, nil
 }
