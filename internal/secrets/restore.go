@@ -51,11 +51,15 @@ func (s Stored) Previous(successor *Secret) (Entry, bool, error) {
 // false if it is not there, as where a ledger begins after a snapshot: then the
 // secrets before are missing. Its errors are returned; else the error wraps
 // ErrRestore or ErrAuthentication.
+//
+// What read returns may be anything: encryption protects the secrets, not where
+// they come into service. None can take the place of one after it, so that the
+// entries to come are sealed with the latest whatever a host's files say.
 func Restore(latest *Secret, last Stored, read func(synod.SeqNo) (tables.EncryptedPastSecret, bool, error)) (*Chain, error) {
 	c := NewChain()
 	c.Add(Entry{From: last.next(), Secret: latest, StoredAt: last.At})
 	known := map[synod.SeqNo]bool{last.next(): true}
-	current, at := latest, last
+	current, at, oldest := latest, last, last.next()
 	for {
 		previous := at.Row.PreviousLedgerSecret
 		if previous == nil {
@@ -66,9 +70,12 @@ func Restore(latest *Secret, last Stored, read func(synod.SeqNo) (tables.Encrypt
 			if err != nil {
 				return nil, err
 			}
+			if e.From == 0 || e.From >= oldest {
+				return nil, fmt.Errorf("%w: the write at %d holds a secret for %d, which is not before %d", ErrRestore, at.At, e.From, oldest)
+			}
 			c.Add(e)
 			known[e.From] = true
-			current = e.Secret
+			current, oldest = e.Secret, e.From
 		}
 		if previous.PreviousSecretStoredVersion == nil {
 			return c, nil

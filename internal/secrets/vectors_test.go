@@ -238,6 +238,16 @@ func TestRestoreRefuses(t *testing.T) {
 	if c, err := Restore(latest, again, among(past)); err != nil || len(c.All()) != 2 {
 		t.Errorf("restored %d secrets, %v", len(c.All()), err)
 	}
+	// No secret comes into service with the one after it, or later, or nowhere.
+	for _, from := range []synod.SeqNo{0, last.next() + 1, 1 << 40} {
+		moved := last
+		changed := *last.Row.PreviousLedgerSecret
+		changed.Version = from
+		moved.Row.PreviousLedgerSecret = &changed
+		if _, err := Restore(latest, moved, among(past)); !errors.Is(err, ErrRestore) {
+			t.Errorf("a past secret for %d: %v", from, err)
+		}
+	}
 	// Writes that point in a circle end.
 	circle := again
 	repeated.PreviousSecretStoredVersion = new(uint64(again.At))
