@@ -42,10 +42,10 @@ bench: build ## figures beside their goals
 	tools/bench
 
 e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
-	$(GO) test -tags e2e -count=1 ./e2e/... ./internal/snapshot ./internal/sim
+	$(GO) test -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/snapshot ./internal/sim
 
 chaos: build setup ## CHAOS_NODES processes under faults for CHAOS_TIME; CHAOS_SEED to repeat
-	$(GO) test -tags e2e -count=1 -timeout 0 -v -run TestChaos ./e2e/chaos -args \
+	$(GO) test -tags e2e -count=1 -timeout 30m -timeout 0 -v -run TestChaos ./e2e/chaos -args \
 	  -time $(CHAOS_TIME) -nodes $(CHAOS_NODES) -seed $(CHAOS_SEED) $(CHAOS_FLAGS)
 
 ccf-suites: build ## CCF's own suites on our binaries; needs CCF_TREE=<a checkout of CCF>

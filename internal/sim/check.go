@@ -70,16 +70,21 @@ func (w *world) check() error {
 
 // statusNow asks every node after one of the newest writes: what is said to be
 // committed is, what is said to be invalid never will be, and whoever is as far
-// says one of the two.
+// says one of the two. One node is asked for the views, too.
 func (w *world) statusNow() error {
 	const newest = 16
 	list := w.client.ordered
 	if len(list) == 0 {
 		return nil
 	}
+	nodes := w.alive()
+	n := nodes[w.rng.IntN(len(nodes))]
+	if err := w.log.sameViews(n); err != nil {
+		return fmt.Errorf("node %d %w", n.name, err)
+	}
 	id := list[len(list)-1-w.rng.IntN(min(len(list), newest))]
 	view, known := w.seen.views[id.SeqNo]
-	for _, n := range w.alive() {
+	for _, n := range nodes {
 		said := n.Status(id)
 		final := said == synod.TxCommitted || said == synod.TxInvalid
 		switch {

@@ -51,7 +51,11 @@ var kinds = []struct {
 		n.stuck = true
 		return nil
 	}},
-	{2, func(w *world, n *node) error { w.hang(n); return nil }},
+	{2, func(w *world, n *node) error {
+		w.cfg.Trace("the signer of %d hangs", n.name)
+		n.hanging = true
+		return nil
+	}},
 	{3, func(w *world, _ *node) error {
 		for _, o := range w.alive() {
 			w.resume(o)
@@ -88,6 +92,9 @@ func (w *world) newTemper() temper {
 func (w *world) fault() error {
 	nodes := w.alive()
 	n := nodes[w.rng.IntN(len(nodes))]
+	if l := w.leader(); l != nil && w.rng.IntN(3) == 0 {
+		n = l
+	}
 	total := 0
 	for _, weight := range w.temper.weights {
 		total += weight
@@ -136,15 +143,6 @@ func (w *world) jump(n *node) {
 			n.Tick()
 		}
 	}
-}
-
-// hang lets the signer of the node that leads hang, or that of any.
-func (w *world) hang(n *node) {
-	if l := w.leader(); l != nil && w.rng.IntN(2) == 0 {
-		n = l
-	}
-	w.cfg.Trace("the signer of %d hangs", n.name)
-	n.hanging = true
 }
 
 // cutOff cuts what a node sends to others, or what it gets too.
