@@ -113,7 +113,7 @@ func AnswerHistorical(c *Context, h History, answer func(c *Context, s *State) e
 	s, err := h.State(id)
 	switch wire := (*synod.Error)(nil); {
 	case errors.Is(err, ErrNotYet):
-		c.Retry("Historical transaction " + id.String() + " is not currently available.")
+		c.Retry(err.Error())
 		return nil
 	case errors.As(err, &wire) && wire.Code == synod.CodeTransactionPendingOrUnknown && wire.Status == 404:
 		c.SetHeader("cache-control", "no-cache")

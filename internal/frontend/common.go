@@ -133,7 +133,7 @@ func (s *Server) receipt(c *app.Context) error {
 // remembered.
 func notProven(c *app.Context, id synod.TxID, err error) error {
 	if errors.Is(err, app.ErrNotYet) {
-		c.Retry("Historical transaction " + id.String() + " is not currently available.")
+		c.Retry(err.Error())
 		return nil
 	}
 	if wire := (*synod.Error)(nil); errors.As(err, &wire) && wire.Code == synod.CodeTransactionPendingOrUnknown {

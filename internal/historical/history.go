@@ -130,10 +130,10 @@ func (h *History) State(id synod.TxID) (*app.State, error) {
 	}
 	states, err := h.StateRange(uint64(id.SeqNo), id.SeqNo, id.SeqNo, app.DefaultExpiry)
 	switch wire := (*synod.Error)(nil); {
-	case errors.Is(err, app.ErrNotYet), errors.As(err, &wire):
+	case errors.Is(err, app.ErrNotYet):
+		return nil, &unavailableError{id, err}
+	case errors.As(err, &wire):
 		return nil, err
-	case errors.Is(err, ledger.ErrNotFound):
-		return nil, missing(id)
 	case err != nil:
 		return nil, synod.Errorf(500, synod.CodeTransactionPendingOrUnknown, "Historical transaction %s failed with error: %s", id, err)
 	}
@@ -164,10 +164,25 @@ func (h *History) available(id synod.TxID) error {
 	return nil
 }
 
-func missing(id synod.TxID) error {
-	return synod.Errorf(404, synod.CodeResourceNotFound,
-		"The ledger of this node does not hold transaction %s. Ask another node, or put the chunk with it into one of the node's ledger.read_only_directories.", id)
+// unavailableError says, in CCF's words, that a transaction may come later.
+type unavailableError struct {
+	id    synod.TxID
+	cause error // is app.ErrNotYet
 }
+
+func (e *unavailableError) Error() string {
+	text := "Historical transaction " + e.id.String() + " is not currently available."
+	if errors.Is(e.cause, ledger.ErrNotFound) {
+		text += " The ledger of this node does not hold it: ask another node, or put the chunk with it into one of the node's ledger.read_only_directories."
+	}
+	return text
+}
+
+func (e *unavailableError) Unwrap() error { return e.cause }
+
+// notHeld says that the node's directories lack an entry. A chunk may be put
+// there at any time, so that it is not there yet.
+func notHeld(err error) error { return fmt.Errorf("%w: %w", app.ErrNotYet, err) }
 
 // Usage is what a History holds, for metrics.
 type Usage struct {

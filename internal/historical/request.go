@@ -10,6 +10,7 @@ import (
 
 	"synod"
 	"synod/app"
+	"synod/internal/ledger"
 )
 
 // request is a set of transactions that somebody asked for under a handle.
@@ -68,6 +69,9 @@ func (h *History) States(handle uint64, seqnos []synod.SeqNo, expiry time.Durati
 	defer timer.Stop()
 	select {
 	case <-r.done:
+		if errors.Is(r.err, ledger.ErrNotFound) {
+			return nil, notHeld(r.err)
+		}
 		return r.states, r.err
 	case <-timer.C:
 		return nil, app.ErrNotYet
