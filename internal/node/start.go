@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"synod/internal/config"
@@ -128,11 +129,9 @@ func (n *Node) openLedger() error {
 
 // bind opens every listener; requests wait until Run.
 func (n *Node) bind() error {
-	var err error
-	if n.n2n, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", n.cfg.Network.NodeToNode.BindAddress); err != nil {
-		return fmt.Errorf("bind the node-to-node interface: %w", err)
+	if err := n.bindPeers(); err != nil {
+		return err
 	}
-	n.n2nAddr = n.n2n.Addr().String()
 	n.rpc = map[string]*httpd.Listener{}
 	for name, itf := range n.cfg.Network.RPCInterfaces {
 		l, err := httpd.Listen(httpd.Interface{
@@ -155,6 +154,43 @@ func (n *Node) bind() error {
 	}
 	return nil
 }
+
+// bindPeers opens the node-to-node interface. A host that has no address leaves
+// the node unheard by its peers, as in CCF, whose clients it may serve all the
+// same.
+func (n *Node) bindPeers() error {
+	bind := n.cfg.Network.NodeToNode.BindAddress
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", bind)
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown {
+		n.log.LogAttrs(context.Background(), slog.LevelWarn, "no peer can reach this node: its node-to-node interface has no address",
+			slog.String("bind_address", bind), slog.String("err", err.Error()))
+		n.n2n, n.n2nAddr = &unheard{closed: make(chan struct{})}, bind
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bind the node-to-node interface: %w", err)
+	}
+	n.n2n, n.n2nAddr = l, l.Addr().String()
+	return nil
+}
+
+// unheard is a listener to which nobody connects.
+type unheard struct {
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (u *unheard) Accept() (net.Conn, error) {
+	<-u.closed
+	return nil, net.ErrClosed
+}
+
+func (u *unheard) Close() error {
+	u.once.Do(func() { close(u.closed) })
+	return nil
+}
+
+func (u *unheard) Addr() net.Addr { return &net.TCPAddr{} }
 
 // build wires the parts of a node.
 func (n *Node) build() error {
