@@ -49,7 +49,7 @@ const (
 	// that cost d is followed by none for (signingShare-1)·d.
 	signingShare = 10
 	// awaitedShare is signingShare while a request waits for commit.
-	awaitedShare = 2
+	awaitedShare = 1
 	// verifyingShare is which part of one core verifying may take.
 	verifyingShare = 20
 	// signingBurst is how many signatures' worth of that gap may be saved up
