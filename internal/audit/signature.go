@@ -66,13 +66,13 @@ func (v *Verifier) signature(e *ledger.Entry, w *signatureWrites, maps int) (*Ch
 	if err := sameTree(w.tree, e.TxID.SeqNo-1, root); err != nil {
 		return nil, err
 	}
-	check := &Check{TxID: e.TxID, Previous: v.signed, root: root, nodeSignature: rec.Sig}
+	check := &Check{TxID: e.TxID, Previous: v.signed, root: root, nodeSignature: rec.Sig, nodeCert: rec.Cert, serviceKey: v.state.serviceKey}
 	var err error
 	if check.nodeKey, err = v.signingKey(&rec); err != nil {
 		return nil, err
 	}
 	if w.cose != nil {
-		if err := check.setCOSE(w.cose, v.state.serviceKey); err != nil {
+		if err := check.setCOSE(w.cose); err != nil {
 			return nil, fmt.Errorf("service signature: %w", err)
 		}
 	}
@@ -121,12 +121,13 @@ type Check struct {
 
 	root          merkle.Hash
 	nodeKey       *ecdsa.PublicKey
+	nodeCert      string // PEM; "" if the node had none yet
 	nodeSignature []byte
-	serviceKey    *ecdsa.PublicKey
-	cose          *cose.Message // nil if the service did not sign
+	serviceKey    *ecdsa.PublicKey // nil if the ledger has no service yet
+	cose          *cose.Message    // nil if the service did not sign
 }
 
-func (c *Check) setCOSE(value []byte, serviceKey *ecdsa.PublicKey) error {
+func (c *Check) setCOSE(value []byte) error {
 	var encoded tables.Bytes
 	if err := json.Unmarshal(value, &encoded); err != nil {
 		return err
@@ -136,14 +137,14 @@ func (c *Check) setCOSE(value []byte, serviceKey *ecdsa.PublicKey) error {
 		return err
 	}
 	switch {
-	case serviceKey == nil:
+	case c.serviceKey == nil:
 		return errors.New("the ledger has no service certificate before it")
 	case sig.TxID != c.TxID:
 		return fmt.Errorf("it is of transaction %s", sig.TxID)
-	case sig.KID != identity.ServiceKID(serviceKey):
-		return fmt.Errorf("it is by key %s, the service's is %s", sig.KID, identity.ServiceKID(serviceKey))
+	case sig.KID != identity.ServiceKID(c.serviceKey):
+		return fmt.Errorf("it is by key %s, the service's is %s", sig.KID, identity.ServiceKID(c.serviceKey))
 	}
-	c.cose, c.serviceKey = msg, serviceKey
+	c.cose = msg
 	return nil
 }
 
@@ -159,4 +160,17 @@ func (c *Check) Run() error {
 		return &Error{TxID: c.TxID, Since: c.Previous, Reason: fmt.Sprintf("the service's signature does not verify: %s", err)}
 	}
 	return nil
+}
+
+// Vouched says whether the service's own key stands behind a signature whose Run
+// succeeded: it has signed too, or has endorsed the node that did. Any other is
+// only as good as the entries before it, which say who the nodes are: whoever
+// writes the files could add a node there and sign as that. Signatures from before
+// a service's COSE signatures lack it where the node had no certificate yet.
+func (c *Check) Vouched() bool {
+	if c.cose != nil {
+		return true
+	}
+	cert, err := identity.ParseCertPEM([]byte(c.nodeCert))
+	return err == nil && c.serviceKey != nil && identity.EndorsedBy(cert, c.serviceKey) == nil
 }

@@ -5,9 +5,10 @@
 // What it is not: it neither starts a service nor takes part in consensus, it
 // asks nobody for shares, and it changes no file. Package node does that.
 //
-// Invariants: what [Public] leaves in a store is what the last signature that
-// verified covers, and that signature; private maps are handed out only when the
-// tree over the entries that were read is the one of the public part.
+// Invariants: what [Public] leaves in a store is what the last signature covers
+// that verified and that the service's key vouches for, and that signature; private
+// maps are handed out only when the tree over the entries that were read is the one
+// of the public part.
 //
 // [Public] starts at most GOMAXPROCS goroutines for signatures, which end before
 // it returns. A [Private] belongs to one goroutine, except where it says

@@ -37,7 +37,7 @@ type Begin struct {
 
 // Outcome is how far the ledger can be believed.
 type Outcome struct {
-	Last       synod.TxID    // the last signature that verified, with all before it
+	Last       synod.TxID    // the last signature that the service's key vouches for, with all before it verified
 	Tree       *merkle.Tree  // over all up to it
 	ViewStarts []synod.SeqNo // of the views 1, 2, … up to it
 	Signatures []synod.SeqNo // up to it, as far as they were read
@@ -90,12 +90,15 @@ type public struct {
 	jobs    chan *pending
 	workers sync.WaitGroup
 	waiting []*pending // in ledger order
+
+	signatures []synod.SeqNo // verified, and not vouched for by one after them
 }
 
 // pending is a signature that is being verified.
 type pending struct {
-	check *audit.Check
-	done  chan error // one place
+	check   *audit.Check
+	vouched bool       // by the service's key; set before done
+	done    chan error // one place
 }
 
 func (p *public) start() {
@@ -103,7 +106,9 @@ func (p *public) start() {
 	for range runtime.GOMAXPROCS(0) {
 		p.workers.Go(func() {
 			for job := range p.jobs {
-				job.done <- job.check.Run()
+				err := job.check.Run()
+				job.vouched = err == nil && job.check.Vouched()
+				job.done <- err
 			}
 		})
 	}
@@ -159,7 +164,7 @@ func (p *public) entry(b []byte) error {
 	if check == nil {
 		return nil
 	}
-	job := &pending{check, make(chan error, 1)}
+	job := &pending{check: check, done: make(chan error, 1)}
 	p.waiting = append(p.waiting, job)
 	p.jobs <- job
 	for len(p.waiting) > 0 {
@@ -181,16 +186,24 @@ func (p *public) entry(b []byte) error {
 	return nil
 }
 
-// believe takes the verdict on the oldest signature that waits.
+// believe takes the verdict on the oldest signature that waits. One that the
+// service's key does not vouch for is believed with the next for which it does:
+// members know their service by that key, and the ledger must not end in what
+// others have added.
 func (p *public) believe(verdict error) error {
-	id := p.waiting[0].check.TxID
+	id, vouched := p.waiting[0].check.TxID, p.waiting[0].vouched
 	p.waiting = p.waiting[1:]
 	if verdict != nil {
 		p.waiting = nil // none after it counts
 		return verdict
 	}
+	p.signatures = append(p.signatures, id.SeqNo)
+	if !vouched {
+		return nil
+	}
 	p.out.Last = id
-	p.out.Signatures = append(p.out.Signatures, id.SeqNo)
+	p.out.Signatures = append(p.out.Signatures, p.signatures...)
+	p.signatures = p.signatures[:0]
 	p.verifier.Hold(id.SeqNo)
 	p.store.Compact(id.SeqNo)
 	return nil
@@ -223,7 +236,7 @@ func (p *public) cut() (*Outcome, error) {
 	}
 	p.seen(out.Last)
 	if out.Last.SeqNo < out.Present && out.Reason == "" {
-		out.Reason = "no signature covers them"
+		out.Reason = "no signature covers them that the service's key vouches for"
 	}
 	p.store.Rollback(out.Last)
 	var err error

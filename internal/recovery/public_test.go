@@ -2,15 +2,92 @@ package recovery_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"synod"
+	"synod/internal/identity"
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/recovery"
+	"synod/internal/tables"
 )
+
+// TestForgedNode reads a ledger to which whoever has its files added a node of
+// their own, and a signature by that: without the service's key nothing of it is
+// believed.
+func TestForgedNode(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../ledger/testdata/ledger")); err != nil {
+		t.Fatal(err)
+	}
+	log, err := ledger.Open(ledger.Config{Dir: dir, Recover: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	read := func() *recovery.Outcome {
+		out, err := recovery.Public(t.Context(), log, kv.New(), recovery.Begin{}, func(synod.TxID) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	want := read()
+	key, err := identity.NewKey(identity.Secp384r1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := identity.SelfSigned(key, identity.SelfSignedRequest{Subject: "CN=node", NotBefore: time.Now(), Days: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, tree, at := identity.NodeIDOf(&key.PublicKey), want.Tree, want.Last
+	add := func(maps ...kv.MapWrites) {
+		t.Helper()
+		at.SeqNo++
+		public := ledger.AppendPublicHeader(nil, at.SeqNo, [32]byte{}, [32]byte{})
+		public = kv.AppendDomain(public, &kv.WriteSet{Maps: maps}, true)
+		raw := ledger.Build(0, [16]byte{}, ledger.IV(at), public, nil)
+		if err := log.Append(at.SeqNo, [][]byte{raw}); err != nil {
+			t.Fatal(err)
+		}
+		e, err := ledger.ParseEntry(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree.Append(e.Leaf())
+	}
+	row := func(table string, key, value []byte) kv.MapWrites {
+		return kv.MapWrites{Name: table, Writes: []kv.Write{{Key: key, Value: value}}}
+	}
+	add(row(tables.NodeEndorsedCertificates, []byte(node), []byte(identity.CertPEM(der))), row(tables.Nodes, []byte(node), []byte(`{"status":"Trusted"}`)))
+	root := tree.Root()
+	sig, err := identity.SignDigest(key, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := json.Marshal(tables.SignatureRecord{
+		Cert: identity.CertPEM(der), Node: node, Root: hex.EncodeToString(root[:]), Seqno: at.SeqNo + 1, Sig: sig, View: at.View,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serialised, err := tree.Serialise(tree.MinIndex(), uint64(at.SeqNo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(row(tables.Signatures, tables.UnitKey(), record), row(tables.Tree, tables.UnitKey(), serialised))
+
+	got := read()
+	if got.Last != want.Last || got.Read != at.SeqNo || got.Reason != "no signature covers them that the service's key vouches for" {
+		t.Errorf("believed up to %s, read up to %d of %d: %s; want up to %s", got.Last, got.Read, at.SeqNo, got.Reason, want.Last)
+	}
+}
 
 // TestUnsignedView reads a ledger whose last entry, which no signature covers,
 // claims a view that nobody has reached: it is dropped and costs nothing.
