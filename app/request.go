@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/url"
 	"strings"
 )
@@ -120,4 +121,11 @@ type Response struct {
 	Body   []byte
 	// Close asks the front end to close the session after this answer.
 	Close bool
+	// Stream, if not nil, writes the body, whose length nobody knows: Body is
+	// not sent. It runs after the head was sent, until it returns; nil ends the
+	// body properly, an error breaks it off, so that the client can tell. send
+	// returns once the bytes are on their way, or with an error if the client
+	// does not take them or has gone. ctx ends when the node stops or, as far as
+	// that is noticed, the client leaves. An HTTP/1 session ends with it.
+	Stream func(ctx context.Context, send func([]byte) error) error
 }

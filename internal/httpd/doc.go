@@ -4,8 +4,10 @@
 // it gets, as CCF's does.
 //
 // What it is not: it routes nothing, authenticates nobody and retries nothing
-// (frontend does). It is no general web server: bodies are in memory, there is
-// no streaming, no upgrade, no compression.
+// (frontend does). It is no general web server: the bodies of requests are in
+// memory, there is no upgrade, no compression. A response may be written as it
+// comes (app.Response.Stream): what it holds is then one write, and a client
+// that takes nothing of it for long is closed.
 //
 // Invariants:
 //   - What one client can make it hold is bounded by the limits of Interface,
@@ -29,5 +31,6 @@
 // swallow it.
 //
 // Reading order: httpd.go, listener.go, admit.go, tls.go, conn.go, http1.go,
-// head.go, field.go, chunk.go, request.go, response.go, http2.go, echo.go.
+// head.go, field.go, chunk.go, request.go, response.go, stream.go, http2.go,
+// echo.go.
 package httpd

@@ -58,6 +58,17 @@ func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
 		}
 		req.ClientCert, req.Interface = c.session.ClientCert, c.session.Interface
 		resp := c.serve(ctx, h, &c.session, req)
+		if streamed(resp) {
+			c.busy.Add(1)
+			err := s.stream(ctx, req.Method, resp)
+			c.busy.Add(-1)
+			if err != nil {
+				c.debug(ctx, "stream broken off", err)
+				return
+			}
+			c.close()
+			return
+		}
 		if err := s.answer(req.Method, resp); err != nil {
 			c.debug(ctx, "answer not sent", err)
 			return

@@ -123,13 +123,23 @@ func (s *streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	session := Session{ID: s.c.session.ID, Interface: s.c.session.Interface, ClientCert: s.c.session.ClientCert}
-	send(w, r.Method, s.c.serve(r.Context(), s.h, &session, req))
+	resp := s.c.serve(r.Context(), s.h, &session, req)
+	if !streamed(resp) {
+		send(w, r.Method, resp)
+		return
+	}
+	s.c.busy.Add(1)
+	defer s.c.busy.Add(-1)
+	sendStream(r.Context(), w, r.Method, resp)
 }
 
 // escape throws a panic again where http2 cannot catch it; see the package's
 // comment.
 func escape() {
 	if v := recover(); v != nil {
+		if v == http.ErrAbortHandler { //nolint:errorlint // the value itself, and it is ours: see sendStream
+			panic(v)
+		}
 		text := fmt.Sprintf("panic while serving a stream: %v\n\n%s", v, debug.Stack())
 		go func() { panic(text) }()
 		select {}

@@ -15,11 +15,7 @@ import (
 func appendHead(dst []byte, method string, resp *app.Response, connection string) ([]byte, []byte) {
 	status := finalStatus(resp.Status)
 	body := bodyOf(status, resp)
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, http.StatusText(status)...)
-	dst = append(dst, "\r\n"...)
+	dst = appendStatus(dst, status)
 	length := int64(len(body))
 	for _, f := range resp.Header {
 		switch {
@@ -43,6 +39,14 @@ func appendHead(dst []byte, method string, resp *app.Response, connection string
 		body = nil
 	}
 	return dst, body
+}
+
+func appendStatus(dst []byte, status int) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, http.StatusText(status)...)
+	return append(dst, "\r\n"...)
 }
 
 // finalStatus makes a status that cannot end a response a 500.
