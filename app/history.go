@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -84,7 +85,19 @@ type History interface {
 	StateRange(handle uint64, from, to synod.SeqNo, expiry time.Duration) ([]*State, error)
 	// Drop forgets a handle, and says whether it was known.
 	Drop(handle uint64) bool
+	// Changes tells of each transaction above a number that wrote, or deleted,
+	// in one of the maps: in order, once each, those that are committed by now
+	// and then each as it is committed. Without anything to tell it calls alive
+	// with how far it is, each ten seconds. It returns the first error of either,
+	// ctx's, ErrTooManyFeeds, or what is wrong with the ledger.
+	Changes(ctx context.Context, after synod.SeqNo, maps []string, tell func(*State) error, alive func(upTo synod.TxID) error) error
+	// Resumable returns nil if Changes can go on after a transaction, or begin
+	// with the first if it is zero; or else a *synod.Error that says why not.
+	Resumable(id synod.TxID) error
 }
+
+// ErrTooManyFeeds says that a node has as many feeds as it may.
+var ErrTooManyFeeds = errors.New("as many feeds are open as may be")
 
 // TransactionHeader names the transaction that a historical query is about.
 const TransactionHeader = "x-ms-ccf-transaction-id"

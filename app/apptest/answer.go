@@ -1,7 +1,10 @@
 package apptest
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"strings"
 
 	"synod"
 	"synod/app"
@@ -133,4 +136,43 @@ func (s *Service) Verify(id synod.TxID) receipt.Result {
 		s.t.Fatalf("apptest: COSE receipt of %s: %s", id, err)
 	}
 	return result
+}
+
+// Event is one event of a feed.
+type Event struct{ ID, Data string }
+
+// Events reads n events from the answer of a feed (app.ChangeFeed), waiting for
+// them, and then leaves it.
+func (a *Answer) Events(n int) []Event {
+	a.s.t.Helper()
+	if a.resp.Stream == nil {
+		a.s.t.Fatalf("%s: the answer is no feed: %d %s", a.what, a.resp.Status, a.resp.Body)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitMax)
+	defer cancel()
+	enough := errors.New("enough")
+	var events []Event
+	var now Event
+	err := a.resp.Stream(ctx, func(b []byte) error {
+		for line := range strings.Lines(string(b)) {
+			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+			switch {
+			case name == "id":
+				now.ID = value
+			case name == "data":
+				now.Data = value
+			case line == "\n" && now.Data != "":
+				events = append(events, now)
+				now = Event{}
+			}
+		}
+		if len(events) >= n {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		a.s.t.Fatalf("%s: %d of %d events: %v", a.what, len(events), n, err)
+	}
+	return events[:n]
 }

@@ -89,7 +89,7 @@ func (s *Service) start(a *app.App, o *setup) error {
 	}
 	past := historical.New(historical.Config{
 		Entries: s.replica.Entries, SignatureAfter: s.replica.SignatureAfter, ViewOf: s.replica.ViewOf,
-		Status: s.replica.Status, Committed: s.replica.Committed, Store: s.store, Secrets: chain,
+		Status: s.replica.Status, Committed: s.replica.Committed, Moved: s.replica.CommitMoved, Store: s.store, Secrets: chain,
 		Service: func() (*ecdsa.PrivateKey, *x509.Certificate) { return signer.ServiceKey, s.service }, Now: s.Now,
 	})
 	s.host = &host.Host{

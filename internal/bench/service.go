@@ -39,6 +39,7 @@ type Service struct {
 	plan    Plan
 	cert    []byte
 	user    *identity.Participant
+	auditor *identity.Participant // a member
 	tls     *tls.Config // of the user
 	members []*client.Member
 	client  *client.Client // of the first node, without a certificate
@@ -142,6 +143,7 @@ func (s *Service) prepare() (signers []*client.KeySigner, members []map[string]s
 		if err != nil {
 			return nil, nil, err
 		}
+		s.auditor = m
 		signer, err := client.NewKeySigner([]byte(m.CertPEM), []byte(m.KeyPEM))
 		if err != nil {
 			return nil, nil, err

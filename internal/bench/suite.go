@@ -32,6 +32,7 @@ type section struct {
 var sections = []section{
 	{"one", "one node: native and JavaScript, reads and writes", (*Suite).measureOne},
 	{"bundle", "one node: a bundle of 1 MB, proposals", (*Suite).measureLarge},
+	{"history", "one node: reads of the past, receipts, ranges, the change feed", (*Suite).measureHistory},
 	{"three", "three nodes: reads, writes, forwarding, commit latency, rest", (*Suite).measureThree},
 	{"durable", "one and three nodes: committed writes, beside etcd", (*Suite).measureDurable},
 	{"failover", "three nodes: from the loss of the primary to the next committed write", (*Suite).measureFailover},

@@ -39,18 +39,9 @@ against the service's certificate and prints it as JSON, or writes it to --out.`
 		if err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		var opts []client.Option
-		if *as != "" {
-			certFile, keyFile := keyFiles(*as)
-			cert, err := os.ReadFile(certFile)
-			if err != nil {
-				return err
-			}
-			key, err := os.ReadFile(keyFile)
-			if err != nil {
-				return err
-			}
-			opts = append(opts, client.WithClientCertificate(cert, key))
+		opts, err := certificateOf(*as)
+		if err != nil {
+			return err
 		}
 		ctx, cl, done, err := n.dial(cmd.Context(), opts...)
 		if err != nil {

@@ -81,6 +81,7 @@ func scriptParams(dir string) testscript.Params {
 			"paste":    cmdPaste,
 			"empty":    cmdEmpty,
 			"receipt":  cmdReceipt,
+			"txid":     cmdTxID,
 			"served":   cmdServed,
 			"entity":   cmdEntity,
 			"await":    cmdAwait,
@@ -206,6 +207,17 @@ func cmdReceipt(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no receipt in %s", args[0])
+}
+
+// txid VARIABLE HEADERS sets a variable to the transaction of an answer.
+func cmdTxID(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.SplitSeq(ts.ReadFile(args[1]), "\n") {
+		if value, ok := strings.CutPrefix(line, "x-ms-ccf-transaction-id: "); ok {
+			ts.Setenv(args[0], strings.TrimSpace(value))
+			return
+		}
+	}
+	ts.Fatalf("no transaction in %s", args[1])
 }
 
 // served PATH TEXT asks the sandbox until its answer contains a text, at most

@@ -30,12 +30,41 @@ func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 		r.signed.add(s.TxID.SeqNo)
 	}
 	r.committed.Store(&sig.TxID)
+	r.moved.tell()
 	if woken := r.waiters.committed(sig.TxID.SeqNo); woken > 0 {
 		r.signer.group = int64(woken)
 	}
 	if r.leading {
 		r.signer.tookRound(r.cfg.Now().Sub(all[len(all)-1].began))
 	}
+}
+
+// movement tells whoever asks that commit has moved. Unlike a waiter, who asks
+// hastens nothing.
+type movement struct {
+	mu sync.Mutex
+	ch chan struct{} // guarded by mu; nil if nobody asks
+}
+
+func (m *movement) tell() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ch != nil {
+		close(m.ch)
+		m.ch = nil
+	}
+}
+
+// CommitMoved returns a channel that is closed when the service's commit moves
+// after the call.
+func (r *Replica) CommitMoved() <-chan struct{} {
+	m := &r.moved
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ch == nil {
+		m.ch = make(chan struct{})
+	}
+	return m.ch
 }
 
 // signedIndex knows where the committed signatures are, 8 bytes each, so that a

@@ -196,6 +196,7 @@ type Replica struct {
 	role      atomic.Pointer[Role]
 	interest  atomic.Bool // somebody polled for an uncommitted transaction
 	signed    signedIndex
+	moved     movement
 	waiters   waiters
 	counters  counters
 	peers     atomic.Pointer[Status]

@@ -114,5 +114,8 @@ func (s *Server) HandleForwarded(ctx context.Context, from synod.NodeID, request
 		patience: max(r.timeout-r.timeout/10, time.Millisecond),
 	}
 	resp := s.answer(ctx, x)
+	if resp.Stream != nil {
+		resp = failure(synod.Errorf(501, synod.CodeNotImplemented, "An answer that is written as it comes cannot be forwarded. Ask the primary itself."))
+	}
 	return encodeAnswer(&forwardedAnswer{ran: x.sess.ran, seen: x.sess.seen, resp: resp})
 }

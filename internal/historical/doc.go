@@ -25,5 +25,5 @@
 // may be called from several.
 //
 // Reading order: history.go, request.go, fetch.go, signature.go, secret.go,
-// state.go, proof.go, service.go; scan.go and follow.go.
+// state.go, proof.go, service.go; scan.go and follow.go for indexes; changes.go.
 package historical

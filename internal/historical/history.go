@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"synod"
@@ -46,7 +47,9 @@ type Config struct {
 	ViewOf         func(seqno synod.SeqNo) (synod.View, bool)
 	Status         func(id synod.TxID) synod.TxStatus
 	Committed      func() synod.TxID
-	Store          *kv.Store
+	// Moved is closed when commit has moved since.
+	Moved func() <-chan struct{}
+	Store *kv.Store
 	// Hidden says that Store lacks private maps, and is not told of writes to
 	// them: the service is being recovered. Nil: never.
 	Hidden func() bool
@@ -69,6 +72,7 @@ type History struct {
 	services   services
 	queue      chan *request
 	scan       chan struct{} // there are followers that have not caught up
+	feeds      atomic.Int32
 
 	mu        sync.Mutex
 	requests  map[uint64]*request           // guarded by mu; by handle
@@ -186,6 +190,7 @@ func notHeld(err error) error { return fmt.Errorf("%w: %w", app.ErrNotYet, err) 
 
 // Usage is what a History holds, for metrics.
 type Usage struct {
+	Feeds        int
 	Requests     int
 	States       int
 	Bytes, Limit int64
@@ -197,7 +202,7 @@ func (h *History) Usage() Usage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return Usage{
-		Requests: len(h.requests), States: len(h.states), Bytes: h.held, Limit: h.cfg.SoftLimit,
+		Feeds: int(h.feeds.Load()), Requests: len(h.requests), States: len(h.states), Bytes: h.held, Limit: h.cfg.SoftLimit,
 		Hits: h.counts.hits, Misses: h.counts.misses,
 	}
 }

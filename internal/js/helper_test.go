@@ -1,6 +1,7 @@
 package js
 
 import (
+	"context"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -142,6 +143,12 @@ func (fakeHistory) States(handle uint64, seqnos []synod.SeqNo, _ time.Duration) 
 }
 
 func (fakeHistory) Drop(handle uint64) bool { return handle == 1 }
+
+func (fakeHistory) Resumable(synod.TxID) error { return nil }
+
+func (fakeHistory) Changes(context.Context, synod.SeqNo, []string, func(*app.State) error, func(synod.TxID) error) error {
+	return nil
+}
 
 // meeting holds the calls that ask for the last commit until both is closed.
 type meeting struct {

@@ -44,6 +44,7 @@ func (n *Node) api() *app.App {
 	local(a.Get("/ready/app", n.apiReady(n.appOpen.Load, statePartOfNetwork)).NoTx())
 	local(a.Get("/ready/gov", n.apiReady(n.govOpen.Load, takesPart...)).NoTx())
 	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
+	a.Get("/changes", n.apiChanges, app.MemberCert, app.NoAuth).Historical()
 	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
 	a.Post("/create", n.apiCreate).Hide()
 	local(a.Get("/recovery", n.apiRecovery).ReadOnly().Hide())
