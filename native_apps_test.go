@@ -33,7 +33,7 @@ func unindented(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestNativeAppsPage keeps the code in docs/native-apps.md equal to that of the
+// TestNativeAppsPage keeps the code in docs/native-apps.md and docs/history.md equal to that of the
 // examples, which is compiled and tested.
 func TestNativeAppsPage(t *testing.T) {
 	var code strings.Builder
@@ -50,6 +50,7 @@ func TestNativeAppsPage(t *testing.T) {
 	if len(blocks["go"]) < 10 {
 		t.Fatalf("found only %d blocks of Go", len(blocks["go"]))
 	}
+	blocks["go"] = append(blocks["go"], docBlocks(t, "docs/history.md")["go"]...)
 	for _, block := range append(blocks["go"], blocks[""]...) {
 		if !strings.Contains(code.String(), unindented(block)) {
 			t.Errorf("the page quotes what no example holds:\n%s", block)

@@ -83,6 +83,13 @@ type History interface {
 	States(handle uint64, seqnos []synod.SeqNo, expiry time.Duration) ([]*State, error)
 	// StateRange is States for from..to.
 	StateRange(handle uint64, from, to synod.SeqNo, expiry time.Duration) ([]*State, error)
+	// At lets read look at whole maps as they were after a committed transaction:
+	// point reads, ranges, whatever a Reader has. The maps are built from the
+	// ledger when first asked for and then kept, those of the last 65536
+	// transactions too, so that reads nearby cost what a read of the present
+	// does. Errors: ErrNotYet, read's, or what is wrong with the request or the
+	// ledger; maps that take more than historical_cache_soft_limit are refused.
+	At(seqno synod.SeqNo, maps []string, read func(r Reader) error) error
 	// Drop forgets a handle, and says whether it was known.
 	Drop(handle uint64) bool
 	// Changes tells of each transaction above a number that wrote, or deleted,

@@ -14,6 +14,9 @@ func ValueWith[V any](name string, values Codec[V]) Value[V] {
 	return Value[V]{MapWith(name, BytesCodec(), values)}
 }
 
+// Name is the name of the map that holds the value.
+func (v Value[V]) Name() string { return v.m.name }
+
 func unit() []byte { return make([]byte, 8) }
 
 // Get returns the value and whether it is set.
@@ -37,6 +40,9 @@ func SetOf[K any](name string) Set[K] { return SetWith(name, codecFor[K]()) }
 func SetWith[K any](name string, keys Codec[K]) Set[K] {
 	return Set[K]{MapWith(name, keys, BytesCodec())}
 }
+
+// Name is the name of the map that holds the keys.
+func (s Set[K]) Name() string { return s.m.name }
 
 // Add puts the key into the set.
 func (s Set[K]) Add(tx Tx, key K) error { return s.m.Put(tx, key, unit()) }

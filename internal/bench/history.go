@@ -54,10 +54,12 @@ func (s *Suite) measureHistory(ctx context.Context) error {
 			{"receipts, cached", receiptAt(last.View), 200, true},
 			{"receipts, cold", receiptAt(last.View), 200, false},
 		} {
-			load := Load{Status: kind.status, Request: func(c, i int) []byte { return kind.request(spread(c*coldReads/pastConnections+i, last.SeqNo)) }}
+			load := Load{Status: kind.status, Again: 202, Request: func(c, i int) []byte { return kind.request(spreadOver(c*coldReads/pastConnections+i, last.SeqNo)) }}
 			if load.Each = coldReads / pastConnections; kind.status == 200 && !kind.cached {
 				// Others than those that the reads above have left in memory.
-				load.Request = func(c, i int) []byte { return kind.request(spread(coldReads+c*coldReads/pastConnections+i, last.SeqNo)) }
+				load.Request = func(c, i int) []byte {
+					return kind.request(spreadOver(coldReads+c*coldReads/pastConnections+i, last.SeqNo))
+				}
 			}
 			if kind.cached {
 				load.Each, load.Duration, load.Distinct = 0, s.Duration, 50
@@ -93,7 +95,7 @@ func receiptAt(view synod.View) func(synod.SeqNo) []byte {
 
 const (
 	// coldReads is how many transactions are each asked after once.
-	coldReads = 8000
+	coldReads = 2000
 	// pastConnections is how many connections ask at the same time.
 	pastConnections = 16
 )
@@ -110,8 +112,8 @@ func (s *Suite) pastRow(ctx context.Context, t io.Writer, service *Service, name
 	return nil
 }
 
-// spread is the nth of numbers all over the ledger, each once while n is small.
-func spread(n int, last synod.SeqNo) synod.SeqNo {
+// spreadOver is the nth of numbers all over the ledger, each once while n is small.
+func spreadOver(n int, last synod.SeqNo) synod.SeqNo {
 	const stride = 7919 // a prime: neighbours are far apart
 	return 1 + synod.SeqNo(uint64(n+1)*stride%uint64(last-1))
 }

@@ -38,6 +38,8 @@ type Load struct {
 	Distinct int
 	// Status is the HTTP status that every answer must have; 200 if 0.
 	Status int
+	// Again is a status after which the request is sent again; 0 for none.
+	Again int
 	// Committed makes an answer count only if it says that the transaction is
 	// committed.
 	Committed bool
@@ -128,7 +130,13 @@ func (l Load) Run(ctx context.Context) (Result, error) {
 
 // once sends a request and makes sure that the answer counts.
 func (l Load) once(c *conn, request []byte) error {
-	a, err := c.roundTrip(request, l.Status)
+	a, err := c.exchange(request)
+	for err == nil && a.status == l.Again && l.Again != 0 {
+		a, err = c.exchange(request)
+	}
+	if err == nil && a.status != l.Status {
+		err = fmt.Errorf("status %d where %d was expected: %s", a.status, l.Status, a.body)
+	}
 	if err == nil && l.Committed && a.outcome != "Committed" {
 		err = fmt.Errorf("transaction %s is answered as %q, not committed", a.txID, a.outcome)
 	}

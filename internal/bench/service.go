@@ -40,7 +40,7 @@ type Service struct {
 	cert    []byte
 	user    *identity.Participant
 	auditor *identity.Participant // a member
-	tls     *tls.Config // of the user
+	tls     *tls.Config           // of the user
 	members []*client.Member
 	client  *client.Client // of the first node, without a certificate
 }

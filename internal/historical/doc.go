@@ -20,10 +20,10 @@
 // request is refused; a state never changes once it is made, and is shared
 // between the requests that ask for it.
 //
-// Goroutines: History.Run starts the workers that fetch, and one that reads the
+// Goroutines: History.Run starts the workers that fetch and build, and one that reads the
 // whole ledger for indexes. Everything else runs on its caller's goroutine and
 // may be called from several.
 //
 // Reading order: history.go, request.go, fetch.go, signature.go, secret.go,
-// state.go, proof.go, service.go; scan.go and follow.go for indexes; changes.go.
+// state.go, proof.go, service.go; scan.go and follow.go for indexes; at.go, changes.go.
 package historical

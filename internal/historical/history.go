@@ -27,7 +27,7 @@ const (
 	queueMax = 256
 	// patience is how long a request waits for what it asked for before it is
 	// told to come back: mostly nobody has to.
-	patience = 50 * time.Millisecond
+	patience = 250 * time.Millisecond
 	// sweepEvery is how often expired requests are looked for.
 	sweepEvery = time.Second
 	// DefaultSoftLimit bounds what is kept, in bytes, if Config does not say
@@ -70,8 +70,8 @@ type History struct {
 	older      *olderSecrets
 	signatures *signatureCache
 	services   services
-	queue      chan *request
-	scan       chan struct{} // there are followers that have not caught up
+	queue      chan func(context.Context) // for the workers
+	scan       chan struct{}              // there are followers that have not caught up
 	feeds      atomic.Int32
 
 	mu        sync.Mutex
@@ -81,6 +81,8 @@ type History struct {
 	held      int64                         // guarded by mu; bytes of states
 	counts    struct{ hits, misses uint64 } // guarded by mu
 	followers []*Follower                   // guarded by mu; for the next scan
+	timelines map[string]*timeline          // guarded by mu; by their maps
+	uses      int64                         // guarded by mu; of timelines
 }
 
 var _ app.History = (*History)(nil)
@@ -101,7 +103,7 @@ func New(cfg Config) *History {
 	}
 	return &History{
 		cfg: cfg, older: &olderSecrets{chain: secrets.NewChain()}, signatures: newSignatureCache(),
-		queue: make(chan *request, queueMax), scan: make(chan struct{}, 1),
+		queue: make(chan func(context.Context), queueMax), scan: make(chan struct{}, 1),
 		requests: map[uint64]*request{}, recent: list.New(), states: map[synod.SeqNo]*shared{},
 	}
 }

@@ -112,7 +112,7 @@ func (h *History) request(handle uint64, seqnos []synod.SeqNo, expiry time.Durat
 	}
 	r := &request{handle: handle, seqnos: slices.Clone(seqnos), expires: expires, done: make(chan struct{})}
 	select {
-	case h.queue <- r:
+	case h.queue <- func(ctx context.Context) { h.serve(ctx, r) }:
 	default:
 		return nil, app.ErrNotYet // as many wait as may
 	}
@@ -169,14 +169,14 @@ func (h *History) sweep() {
 	}
 }
 
-// work fetches requests, one after the other.
+// work does one thing after the other that somebody waits for.
 func (h *History) work(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-h.queue:
-			h.serve(ctx, r)
+		case job := <-h.queue:
+			job(ctx)
 		}
 	}
 }

@@ -36,6 +36,9 @@ type signed struct {
 // covers says whether the tree still has the leaf of an entry.
 func (s *signed) covers(seqno synod.SeqNo) bool { return seqno >= s.min && seqno < s.id.SeqNo }
 
+// leaves is how many leaves the tree holds.
+func (s *signed) leaves() int { return int(s.id.SeqNo - s.min) }
+
 // path leads from an entry's leaf to the signed root. It fails unless the leaf
 // is the one that was signed.
 func (s *signed) path(seqno synod.SeqNo, leaf [32]byte) (merkle.Path, error) {
@@ -168,15 +171,19 @@ func (h *History) findSignature(from synod.SeqNo) (synod.SeqNo, error) {
 	return 0, fmt.Errorf("no committed signature covers entry %d", from)
 }
 
-// signaturesMax bounds the signatures that are remembered. Each has the tree
-// over what it covers, 64 bytes for each of these entries.
-const signaturesMax = 256
+const (
+	// signaturesMax and leavesMax bound the signatures that are remembered. Each
+	// has the tree over what it covers, 64 bytes for each of these entries.
+	signaturesMax = 4096
+	leavesMax     = 1 << 20
+)
 
 // signatureCache remembers signatures that were checked: mostly those asked
 // after are near each other. It may be used from several goroutines.
 type signatureCache struct {
-	mu  sync.Mutex
-	all []*signed // guarded by mu; most recently used last
+	mu     sync.Mutex
+	all    []*signed // guarded by mu; most recently used last
+	leaves int       // guarded by mu; of all
 }
 
 func newSignatureCache() *signatureCache { return &signatureCache{} }
@@ -205,9 +212,11 @@ func (c *signatureCache) find(want func(*signed) bool) *signed {
 func (c *signatureCache) put(s *signed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.all) == signaturesMax {
-		copy(c.all, c.all[1:])
-		c.all = c.all[:signaturesMax-1]
-	}
 	c.all = append(c.all, s)
+	c.leaves += s.leaves()
+	drop := 0
+	for ; drop < len(c.all)-1 && (len(c.all)-drop > signaturesMax || c.leaves > leavesMax); drop++ {
+		c.leaves -= c.all[drop].leaves()
+	}
+	c.all = append(c.all[:0], c.all[drop:]...)
 }

@@ -144,6 +144,8 @@ func (fakeHistory) States(handle uint64, seqnos []synod.SeqNo, _ time.Duration) 
 
 func (fakeHistory) Drop(handle uint64) bool { return handle == 1 }
 
+func (fakeHistory) At(synod.SeqNo, []string, func(app.Reader) error) error { return nil }
+
 func (fakeHistory) Resumable(synod.TxID) error { return nil }
 
 func (fakeHistory) Changes(context.Context, synod.SeqNo, []string, func(*app.State) error, func(synod.TxID) error) error {

@@ -10,5 +10,6 @@ func New() *app.App {
 	app.Typed(a, "POST", "/deposits", deposit, app.UserCert)
 	app.Typed(a, "POST", "/transfers", transfer, app.UserCert)
 	app.Typed(a, "GET", "/transfers", list).ReadOnly()
+	declarePast(a)
 	return a
 }

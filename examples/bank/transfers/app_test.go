@@ -2,9 +2,11 @@ package transfers_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"testing"
 
 	"example.com/bank/transfers"
+	"synod"
 	"synod/app"
 	"synod/app/apptest"
 )
@@ -73,4 +75,32 @@ func TestDoubleSpending(t *testing.T) {
 		}
 	})
 	svc.As("north").Post("/transfers", body{"amount": 30, "from": "n1", "to": "s1"}).ExpectError(409, "InsufficientFunds")
+}
+
+func TestPast(t *testing.T) {
+	svc := start(t)
+	north := svc.As("north")
+	first := north.Post("/transfers", body{"amount": 30, "from": "n1", "to": "s1"}).TxID()
+	second := north.Post("/transfers", body{"amount": 5, "from": "n1", "to": "s1"}).Committed().TxID()
+	get := func(c *apptest.Client, path string) *apptest.Answer {
+		answer := c.Get(path)
+		for answer.Status() == 202 {
+			answer = c.Get(path)
+		}
+		return answer
+	}
+	balance := func(id synod.TxID) string { return fmt.Sprintf("/accounts/n1/before?seqno=%d", id.SeqNo) }
+	get(north, balance(first)).ExpectBody(`{"bank":"` + svc.ID("north") + `","balance":70}`)
+	get(north, balance(second)).ExpectBody(`{"bank":"` + svc.ID("north") + `","balance":65}`)
+	get(svc.As("south"), balance(first)).ExpectError(404, "ResourceNotFound")
+	get(svc.As("south"), "/accounts/s1/transfers").ExpectBody(`[{"amount":30,"from":"n1","to":"s1"},{"amount":5,"from":"n1","to":"s1"}]`)
+	get(svc.As("south"), "/accounts/n1/transfers").ExpectError(404, "ResourceNotFound")
+	proof := get(svc.Anybody().With("x-ms-ccf-transaction-id", first.String()), "/transfers/receipt").Expect(200)
+	if proof.Body() != string(svc.Proof(first).Receipt) {
+		t.Error(proof.Body())
+	}
+	events := svc.Anybody().Get("/transfers/changes?since=start").Expect(200).Events(2)
+	if events[0] != (apptest.Event{ID: first.String(), Data: `{"transfers":1}`}) || events[1].Data != `{"transfers":2}` {
+		t.Error(events)
+	}
 }
