@@ -74,6 +74,7 @@ func TestRecoverServiceOfCCF(t *testing.T) {
 				t.Errorf("the recovered service is in view %d, want 8", id.View)
 			}
 			s.wantRecord(1000, "written by Synod")
+			s.wantPast("2.23", "2.39", "2.101", "4.127", "6.148", id.String())
 			rec, err := receipt.Parse([]byte(old))
 			if err != nil {
 				t.Fatal(err)
@@ -97,6 +98,10 @@ func TestRecoverServiceOfCCF(t *testing.T) {
 			s.wantRecord(100, "private record 0")
 			s.wantRecord(322, "after rekey 22")
 			s.wantRecord(1000, "written by Synod")
+			s.wantPast("2.23", "2.39", "2.101", "4.127", "6.148", id.String())
+			if got := string(s.asOf("2.23", "/app/log/private/historical?id=100").Body); got != `{"msg":"private record 0"}` {
+				t.Errorf("2.23 wrote %s", got)
+			}
 		})
 	}
 }
