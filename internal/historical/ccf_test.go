@@ -139,6 +139,7 @@ func ccfPast(t testing.TB) *past {
 		ViewOf:         func(s synod.SeqNo) (synod.View, bool) { v, ok := p.views[s]; return v, ok },
 		Status:         func(id synod.TxID) synod.TxStatus { return synod.StatusOf(id, p.views[id.SeqNo], p.last) },
 		Committed:      func() synod.TxID { return p.last },
+		Moved:          func() <-chan struct{} { return nil },
 		Store:          store, Secrets: chain,
 		Service: func() (*ecdsa.PrivateKey, *x509.Certificate) { return p.key, p.cert },
 	})
