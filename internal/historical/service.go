@@ -22,6 +22,7 @@ type services struct {
 	past     []pastService            // guarded by mu; newest first
 	endorsed map[string]string        // guarded by mu; PEM by present and older certificate
 	cose     []tables.COSEEndorsement // guarded by mu; newest first
+	nodes    map[string]bool          // guarded by mu; PEM of nodes, and whether the present service endorsed them
 	next     *synod.SeqNo             // guarded by mu; where the one after past is, nil if unknown
 }
 
@@ -44,11 +45,11 @@ func (h *History) endorsedSince(nodeCert string, seqno synod.SeqNo) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("the certificate of the node that signed: %w", err)
 	}
-	if identity.EndorsedBy(node, &key.PublicKey) == nil {
-		return nil, nil
-	}
 	h.services.mu.Lock()
 	defer h.services.mu.Unlock()
+	if h.services.ours(nodeCert, node, key) {
+		return nil, nil
+	}
 	old, err := h.serviceAt(seqno)
 	if err != nil || old == nil {
 		return nil, err
@@ -68,6 +69,24 @@ func (h *History) endorsedSince(nodeCert string, seqno synod.SeqNo) ([]string, e
 		h.services.endorsed[name] = pem
 	}
 	return []string{pem}, nil
+}
+
+// nodesMax bounds the certificates of nodes that are remembered.
+const nodesMax = 1024
+
+// ours says whether the present service endorsed a node's certificate, which
+// costs a verification the first time. mu is held.
+func (s *services) ours(text string, cert *x509.Certificate, key *ecdsa.PrivateKey) bool {
+	ours, known := s.nodes[text]
+	if known {
+		return ours
+	}
+	ours = identity.EndorsedBy(cert, &key.PublicKey) == nil
+	if s.nodes == nil || len(s.nodes) >= nodesMax {
+		s.nodes = map[string]bool{}
+	}
+	s.nodes[text] = ours
+	return ours
 }
 
 // serviceAt is the identity that an entry from before the present one was
