@@ -119,7 +119,7 @@ func (h *History) build(t *timeline, seqno synod.SeqNo) error {
 	select {
 	case err := <-done:
 		if errors.Is(err, ledger.ErrNotFound) {
-			return missing(h.upTo(t.store.Tip().SeqNo + 1))
+			return notHeld(err)
 		}
 		return err
 	case <-timer.C:

@@ -90,6 +90,12 @@ func (f *feed) read(ctx context.Context, last synod.SeqNo) error {
 	return err
 }
 
+// missing refuses to tell on from a transaction that the node's directories lack.
+func missing(id synod.TxID) error {
+	return synod.Errorf(404, synod.CodeResourceNotFound,
+		"A feed cannot go on with transaction %s: the ledger of this node does not hold it. Ask another node, or put the chunk with it into one of the node's ledger.read_only_directories.", id)
+}
+
 // Resumable checks that a feed can go on after a transaction, or begin with the
 // first if it is zero: that it is committed, and that the ledger still holds
 // what followed. See app.History.
