@@ -33,6 +33,7 @@ func run(t testing.TB, dir, name string, args ...string) (stdout, stderr string,
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
+	cmd.WaitDelay = 5 * time.Second // whatever it has started may hold its output
 	err := cmd.Run()
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatalf("%s: %v", name, err)

@@ -33,7 +33,12 @@ func (n *Node) apiJoin(c *app.Context) error {
 	if err != nil {
 		return synod.Errorf(400, synod.CodeInvalidInput, "The client's certificate cannot be read: %s", err)
 	}
-	if in.StartupSeqno != nil && synod.SeqNo(*in.StartupSeqno) < n.startup.SeqNo {
+	old := in.StartupSeqno != nil && synod.SeqNo(*in.StartupSeqno) < n.startup.SeqNo
+	if old && !n.replica.Role().Leading {
+		// The primary may have begun earlier; if not, it has a snapshot to offer.
+		return n.redirectToPrimary(c, "/node/join")
+	}
+	if old {
 		return synod.Errorf(400, synod.CodeStartupSeqnoIsOld,
 			"Node requested to join from seqno %d which is older than this node startup seqno %d. A snapshot at least as recent as %d must be used instead.",
 			*in.StartupSeqno, n.startup.SeqNo, n.startup.SeqNo)

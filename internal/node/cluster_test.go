@@ -201,7 +201,9 @@ type row struct {
 func (s *service) rows(path string) map[synod.NodeID]row {
 	s.t.Helper()
 	var list struct{ Nodes []row }
-	if _, err := s.dial(nil).Get(s.t.Context(), path, &list); err != nil {
+	c := s.dial(nil)
+	defer c.Close() // tests ask often
+	if _, err := c.Get(s.t.Context(), path, &list); err != nil {
 		s.t.Fatal(err)
 	}
 	found := map[synod.NodeID]row{}
@@ -317,7 +319,9 @@ func (s *service) gone(r *running) {
 // put writes a record through a node and waits until it is committed.
 func (s *service) put(r *running, id int, msg string) synod.TxID {
 	s.t.Helper()
-	resp, err := s.at(r.Node, s.user).Do(s.t.Context(), client.Request{
+	c := s.at(r.Node, s.user)
+	defer c.Close()
+	resp, err := c.Do(s.t.Context(), client.Request{
 		Method: "POST", Path: "/app/log/private", Wait: client.WaitCommitted, Body: fmt.Appendf(nil, `{"id":%d,"msg":%q}`, id, msg),
 	})
 	if err != nil {
@@ -331,7 +335,9 @@ func (s *service) shows(r *running, id int, msg string) {
 	s.t.Helper()
 	s.poll("a record", func() error {
 		var got struct{ Msg string }
-		_, err := s.at(r.Node, s.user).Get(s.t.Context(), fmt.Sprintf("/app/log/private?id=%d", id), &got)
+		c := s.at(r.Node, s.user)
+		defer c.Close()
+		_, err := c.Get(s.t.Context(), fmt.Sprintf("/app/log/private?id=%d", id), &got)
 		if err == nil && got.Msg != msg {
 			err = fmt.Errorf("it is %q, want %q", got.Msg, msg)
 		}

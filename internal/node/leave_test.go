@@ -180,6 +180,11 @@ func TestReplaceAll(t *testing.T) {
 	}
 	s.voting(3)
 	s.put(fresh[1], 2, "two")
+	// All began with a snapshot: nobody may begin earlier now.
+	a := s.apply(s.primary(), newApplicant(t))
+	if a.status != 400 || !strings.Contains(a.body, "StartupSeqnoIsOld") || !strings.Contains(a.body, "must be used instead") {
+		t.Errorf("a node without a snapshot: %d %s", a.status, a.body)
+	}
 	for _, r := range fresh {
 		s.shows(r, 1, "one")
 		s.shows(r, 12, "during")
