@@ -82,7 +82,8 @@ func (r *Replica) reconfigure() {
 	joint := len(r.conf.GetVotersOutgoing()) > 0
 	switch {
 	case joint && !slices.Contains(r.conf.GetVoters(), r.cfg.ID):
-		if to := r.successor(true, func(uint64) bool { return true }); to != 0 {
+		stays := func(id uint64) bool { return slices.Contains(r.conf.GetVoters(), id) && r.reaches(id) }
+		if to := r.successor(true, stays); to != 0 {
 			r.raft.TransferLeader(to)
 			return
 		}
@@ -99,9 +100,22 @@ func (r *Replica) reconfigure() {
 			wanted[id] = true
 		}
 	}
-	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.answers); next != nil {
+	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted)); next != nil {
 		r.proposeChange(next)
 	}
+}
+
+// follows says of a node whether it answers and has what comes before the log of
+// every voter that is wanted: that any of them can lead it when others leave.
+func (r *Replica) follows(wanted Membership) func(uint64) bool {
+	begin := synod.SeqNo(0)
+	for id, votes := range wanted {
+		if votes && r.cfg.Begins != nil {
+			begin = max(begin, r.cfg.Begins(id))
+		}
+	}
+	progress := r.raft.Status().Progress
+	return func(id uint64) bool { return r.answers(id) && progress[id].Match >= uint64(begin) }
 }
 
 // answers says whether a node was heard of lately; this one is always there.

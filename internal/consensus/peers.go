@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -148,7 +149,8 @@ func (r *Replica) transfer() {
 }
 
 // successor is the active voter with the longest log among those allowed, 0 if
-// there is none or if the active ones are no quorum. This node is one of them if
+// there is none or if the active ones are no quorum. In a joint configuration those
+// that leave it may lead, too. This node is one of them if
 // it stays for now.
 func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 	if !r.leading {
@@ -161,12 +163,14 @@ func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 	best, match := uint64(0), uint64(0)
 	status := r.raft.Status()
 	voters := r.conf.GetVoters()
-	for _, id := range voters {
+	for i, id := range slices.Concat(voters, r.conf.GetVotersOutgoing()) {
 		p, ok := status.Progress[id]
 		if id == r.cfg.ID || !ok || !p.RecentActive {
 			continue
 		}
-		active++
+		if i < len(voters) {
+			active++
+		}
 		if allowed(id) && (best == 0 || p.Match > match) {
 			best, match = id, p.Match
 		}
