@@ -52,6 +52,13 @@ func (s *service) retire(r *running) {
 	s.t.Helper()
 	id := s.nodeID(r)
 	s.pass(removeAction(id))
+	if s.Node == r.Node { // one that has left may not hear of it
+		for _, o := range s.nodes {
+			if o != r {
+				s.Node = o.Node
+			}
+		}
+	}
 	s.removable(id)
 	s.gone(r)
 	if a := s.request(s.nodes[len(s.nodes)-1], "DELETE", "/node/network/nodes/"+string(id), ""); a.status != 200 || a.body != "true" {
