@@ -35,7 +35,7 @@ var submissionPool = sync.Pool{New: func() any {
 // Submit orders a prepared transaction and returns its place. It waits for
 // nothing but the order: not for the disk, a signature or a peer. The errors
 // are kv.ErrConflict (run the transaction again), machine.ErrTooLarge,
-// ErrNotPrimary, ErrTooMuch, ErrDropped and ErrStopped; after any of them nothing was recorded. It does not end
+// ErrNotPrimary, ErrTooMuch, ErrFull, ErrDropped and ErrStopped; after any of them nothing was recorded. It does not end
 // early with a context: once queued, only the replica knows the outcome.
 func (r *Replica) Submit(p *machine.Prepared) (synod.TxID, error) {
 	if p.Size() == 0 {
@@ -81,9 +81,16 @@ drain:
 			break drain
 		}
 	}
-	if !r.leading || r.failed != nil {
+	var refused error
+	switch {
+	case !r.leading || r.failed != nil:
+		refused = ErrNotPrimary
+	case r.full.Load():
+		refused = ErrFull
+	}
+	if refused != nil {
 		for _, s := range r.batch {
-			s.reply(synod.TxID{}, ErrNotPrimary)
+			s.reply(synod.TxID{}, refused)
 		}
 		return
 	}

@@ -31,6 +31,9 @@ var (
 	// ErrTooMuch says that too many bytes wait to be committed: nothing was
 	// recorded and the caller may try again.
 	ErrTooMuch = errors.New("too many bytes wait to be committed")
+	// ErrFull says that this node's disk is full: nothing was recorded and the
+	// caller may try again once there is room.
+	ErrFull = errors.New("the node's disk is full")
 	// ErrStopped says that the replica has ended.
 	ErrStopped = errors.New("the node is stopping")
 )
@@ -185,6 +188,7 @@ type Replica struct {
 	reads       chan *read
 	transfers   chan struct{}
 	calls       chan func()
+	ending      chan struct{} // closed when the replica goroutine has left its loop
 	wake        chan struct{}
 	done        chan struct{}
 	waitingRead map[uint64]*read // by the key that raft knows them by
@@ -195,6 +199,7 @@ type Replica struct {
 	ordered   atomic.Uint64 // seqno of the newest ordered entry
 	role      atomic.Pointer[Role]
 	interest  atomic.Bool // somebody polled for an uncommitted transaction
+	full      atomic.Bool // the disk is full; the storage goroutine's
 	signed    signedIndex
 	moved     movement
 	waiters   waiters
@@ -256,6 +261,7 @@ func New(cfg Config) (*Replica, error) {
 		reads:       make(chan *read, readsMax),
 		transfers:   make(chan struct{}, 1),
 		calls:       make(chan func()),
+		ending:      make(chan struct{}),
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
 		waitingRead: map[uint64]*read{},
@@ -358,6 +364,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	workers.Go(r.runSigner)
 	workers.Go(func() { r.runVerifier(ctx) })
 	defer func() {
+		close(r.ending)
 		close(r.toSign)
 		close(r.disk)
 		close(r.toVerify)

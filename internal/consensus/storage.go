@@ -1,7 +1,11 @@
 package consensus
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"syscall"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -24,7 +28,8 @@ type storedOp struct {
 }
 
 // runStorage is the storage goroutine: it takes every append that waits and
-// writes them with one fdatasync. After an error it writes nothing more.
+// writes them with one fdatasync. On a full disk it waits; after any other error it
+// writes nothing more.
 func (r *Replica) runStorage() {
 	var failed error
 	for op := range r.disk {
@@ -42,7 +47,7 @@ func (r *Replica) runStorage() {
 			}
 		}
 		if failed == nil {
-			failed = r.write(batch)
+			failed = r.writeWhole(batch)
 		}
 		done := storedOp{err: failed}
 		for _, op := range batch {
@@ -56,6 +61,37 @@ func (r *Replica) runStorage() {
 		}
 	}
 }
+
+// fullRetry is how often a write is tried again that found the disk full.
+const fullRetry = 200 * time.Millisecond
+
+// writeWhole is write, and waits for room on a disk that is full: nothing is lost
+// meanwhile, and nothing more is ordered. It returns any other error, and that one
+// when the replica ends.
+func (r *Replica) writeWhole(batch []diskOp) error {
+	for {
+		err := r.write(batch)
+		if !isFull(err) || !r.cfg.Log.Usable() {
+			if r.full.Swap(false) && err == nil {
+				r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "There is room on the disk again: transactions are taken")
+			}
+			return err
+		}
+		if !r.full.Swap(true) {
+			r.cfg.Logger.LogAttrs(context.Background(), levelFail,
+				"The disk is full: no transaction is taken until there is room", attrErr(err))
+			r.Transfer() // to a node that has room
+		}
+		select {
+		case <-r.ending:
+			return err
+		case <-time.After(fullRetry):
+		}
+	}
+}
+
+// isFull says whether a disk, or somebody's part of it, is full.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func (r *Replica) write(batch []diskOp) error {
 	var entries []*pb.Entry

@@ -210,6 +210,9 @@ func submitError(err error) error {
 	if errors.Is(err, consensus.ErrTooMuch) {
 		return tooManyPending()
 	}
+	if errors.Is(err, consensus.ErrFull) {
+		return synod.Errorf(503, synod.CodeTooManyPendingTransactions, "The node's disk is full: nothing was written. Retry once there is room.")
+	}
 	if errors.Is(err, consensus.ErrNotPrimary) || errors.Is(err, consensus.ErrDropped) || errors.Is(err, consensus.ErrStopped) {
 		return synod.Errorf(503, synod.CodeTransactionReplicationFailed, "Transaction failed to replicate: %s. Retry it.", err)
 	}

@@ -28,8 +28,8 @@ type Config struct {
 	// right. The log is cut before the first entry that it refuses. A nil Check
 	// believes what is in the format: an entry has no checksum of its own.
 	Check func(*Entry) error
-	// Recover lets the log end at the first fault in its chunks that are not
-	// committed, wherever that is; the chunks behind it are set aside. Without
+	// Recover lets the log end at the first fault or hole in its chunks that are
+	// not committed, wherever that is; the chunks behind it are set aside. Without
 	// it, only the newest chunk may end in a fault.
 	Recover bool
 	// CacheFiles is DefaultCacheFiles if zero.
@@ -120,6 +120,14 @@ func (l *Log) Close() error {
 		return ioError("close", l.active.path(), l.active.h.release())
 	}
 	return nil
+}
+
+// Usable says whether the log can be written to: no write has failed in a way
+// that leaves it unclear what is on disk, and it is not closed.
+func (l *Log) Usable() bool {
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	return l.writable() == nil
 }
 
 // writable returns the reason not to write. The writer calls it.

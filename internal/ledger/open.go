@@ -221,6 +221,8 @@ func (l *Log) inspect(c *chunk, h *handle, newest bool) (keep, faulty bool, err 
 		return false, true, l.setAside(c)
 	case c.start <= l.end():
 		return false, false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: "overlaps " + l.chunks[len(l.chunks)-1].path(), Hint: hintAside}
+	case c.start > max(l.end(), l.cfg.After)+1 && len(l.chunks) > 0 && l.cfg.Recover:
+		return false, true, l.setAside(c)
 	case c.start > max(l.end(), l.cfg.After)+1 && (len(l.chunks) > 0 || l.cfg.After > 0):
 		return false, false, &CorruptError{File: c.path(), SeqNo: c.start, Reason: fmt.Sprintf("the entries from %d on are missing", max(l.end(), l.cfg.After)+1), Hint: hintAside}
 	case fault != nil && !newest && !l.cfg.Recover:

@@ -1,0 +1,155 @@
+package ledger_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"synod"
+	"synod/internal/ledger"
+	"synod/internal/ledger/faultfs"
+)
+
+// recoverOn cuts a ledger of eight entries after the sixth and goes on from there
+// as a recovery does, to its end or to the disk's crash. It says what was done.
+func recoverOn(disk *faultfs.Disk) (done string, err error) {
+	l, err := ledger.Open(ledger.Config{Dir: "ledger", FS: disk, Recover: true})
+	if err != nil {
+		return "", err
+	}
+	if err := l.Truncate(6); err != nil {
+		return "", err
+	}
+	l.BeginRecovery(6)
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"created", func() error { return l.Append(7, series(4, 7, before, signature)) }},
+		{"chunk ended", func() error { return l.Append(9, series(4, 9, plain, ending)) }},
+		{"committed", func() error { return l.Commit(10) }},
+		{"opened", func() error { return l.Append(11, series(4, 11, plain, signature)) }},
+		{"renamed", l.EndRecovery},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return done, err
+		}
+		done = s.name
+	}
+	return done, l.Close()
+}
+
+func lostService(t *testing.T) *faultfs.Disk {
+	t.Helper()
+	disk := faultfs.New()
+	l, err := ledger.Open(ledger.Config{Dir: "ledger", FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(1, series(2, 1, plain, ending, plain, signature, plain, signature, plain, plain)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Commit(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+// Killed at every step of a recovery, the directory is either what it was before,
+// so that the recovery can be begun again, or that of the recovered service.
+func TestRecoveryKilledAtEveryStep(t *testing.T) {
+	base := lostService(t).Steps()
+	whole := lostService(t)
+	if done, err := recoverOn(whole); err != nil || done != "renamed" {
+		t.Fatalf("%s: %v", done, err)
+	}
+	steps := whole.Steps() - base
+	if steps < 20 {
+		t.Fatalf("a recovery of %d steps", steps)
+	}
+	for model := faultfs.Ordered; model <= faultfs.Kept; model++ {
+		for step := 1; step <= steps; step++ {
+			for seed := range uint64(8) {
+				name := fmt.Sprintf("model %d step %d seed %d", model, step, seed)
+				disk := lostService(t)
+				disk.CrashAt(base + step)
+				done, _ := recoverOn(disk)
+				after := disk.Reboot(model, rand.New(rand.NewPCG(seed, uint64(step))))
+				l, err := ledger.Open(ledger.Config{Dir: "ledger", FS: after, Recover: true})
+				if err != nil {
+					t.Fatalf("%s, after %q: %v", name, done, err)
+				}
+				last := l.Last()
+				switch {
+				case last >= 6 && last <= 8: // as before, perhaps cut
+				case last == 12 && (done == "opened" || done == "renamed"):
+				default:
+					t.Fatalf("%s, after %q: the log ends at %d: %v", name, done, last, filesOf(after))
+				}
+				if done == "renamed" && last != synod.SeqNo(12) {
+					t.Fatalf("%s: the service was open, and the log ends at %d", name, last)
+				}
+				if _, err := l.Read(1, last, 0); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if last != 12 {
+					if done, err := recoverOn(after); err != nil || done != "renamed" {
+						t.Fatalf("%s: begun again, it ends after %q: %v", name, done, err)
+					}
+					for file := range after.Files() {
+						if strings.HasSuffix(file, ".recovery") {
+							t.Errorf("%s: %s is left", name, file)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func filesOf(disk *faultfs.Disk) []string {
+	var names []string
+	for name := range disk.Files() {
+		names = append(names, name)
+	}
+	return names
+}
+
+// A fault in a chunk that is not committed ends the ledger to be recovered, and
+// what is behind it is set aside.
+func TestRecoveryEndsAtFault(t *testing.T) {
+	disk := faultfs.New()
+	l, err := ledger.Open(ledger.Config{Dir: "ledger", FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(1, series(2, 1, plain, ending, plain, ending, plain, signature)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := disk.Files()["ledger/ledger_3"]
+	disk.WriteFile("ledger/ledger_3", b[:len(b)/2])
+	if _, err := ledger.Open(ledger.Config{Dir: "ledger", FS: disk}); err == nil {
+		t.Error("a log goes on behind a fault")
+	}
+	l, err = ledger.Open(ledger.Config{Dir: "ledger", FS: disk, Recover: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := l.Last(); last < 2 || last > 3 {
+		t.Errorf("the log ends at %d", last)
+	}
+	if _, ok := disk.Files()["ledger/ledger_5.ignored"]; !ok {
+		t.Errorf("what is behind is not set aside: %v", filesOf(disk))
+	}
+}
