@@ -24,7 +24,7 @@ import (
 
 func newLedger(env *Env) *cobra.Command {
 	return newGroup("ledger", "Look at ledger files, and verify them",
-		newLedgerLs(env), newLedgerShow(env), newLedgerTail(env), newLedgerVerify(env))
+		newLedgerLs(env), newLedgerShow(env), newLedgerTail(env), newLedgerVerify(env), newLedgerPrune(env))
 }
 
 func newLedgerLs(env *Env) *cobra.Command {
