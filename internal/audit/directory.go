@@ -38,16 +38,18 @@ type Report struct {
 	Services       []Service `json:"services"`
 
 	Last synod.TxID `json:"last"` // last readable entry
-	Good synod.TxID `json:"good"` // last signature that verified, with all before it
-	Cut  *Cut       `json:"cut"`  // nil if nothing verified
+	// Good is the last signature that verified, with all before it, and that the
+	// service's own key stands behind: see Check.Vouched.
+	Good synod.TxID `json:"good"`
+	Cut  *Cut       `json:"cut"` // nil if nothing verified
 	Torn *Torn      `json:"torn,omitempty"`
 }
 
 // Cut is where a recovery from these files would continue.
 type Cut struct {
 	File    string `json:"file"`
-	Offset  int64  `json:"offset"`  // bytes; the end of the last signature that verified
-	Dropped uint64 `json:"dropped"` // readable entries after it, which no signature covers
+	Offset  int64  `json:"offset"`  // bytes; the end of Good
+	Dropped uint64 `json:"dropped"` // readable entries after it, which nothing that the service vouches for covers
 }
 
 // Torn is an entry that was not written to its end, as a crash leaves it.
@@ -131,7 +133,7 @@ type directory struct {
 	report   *Report
 	verifier *Verifier
 
-	signed []signed // every signature, in order; owned by the reading goroutine
+	signed []*signed // every signature, in order; owned by the reading goroutine
 
 	jobs    chan job
 	workers sync.WaitGroup
@@ -141,13 +143,15 @@ type directory struct {
 
 // signed is where a signature entry ends.
 type signed struct {
-	id     synod.TxID
-	file   string
-	offset int64
+	id      synod.TxID
+	file    string
+	offset  int64
+	vouched bool // by the service's key; its worker sets it, finish waits for that
 }
 
 type job struct {
 	check  *Check
+	signed *signed
 	file   string
 	offset int64
 }
@@ -158,7 +162,9 @@ func (d *directory) start() {
 	for range n {
 		d.workers.Go(func() {
 			for j := range d.jobs {
-				d.fail(j, j.check.Run())
+				err := j.check.Run()
+				j.signed.vouched = err == nil && j.check.Vouched()
+				d.fail(j, err)
 			}
 		})
 	}
@@ -266,8 +272,9 @@ func (d *directory) entry(c *Chunk, at, end int64, e *ledger.Entry) error {
 	}
 	d.report.SizeBytes += end - at
 	if check != nil {
-		d.signed = append(d.signed, signed{e.TxID, c.File, end})
-		d.jobs <- job{check, c.File, at}
+		s := &signed{id: e.TxID, file: c.File, offset: end}
+		d.signed = append(d.signed, s)
+		d.jobs <- job{check, s, c.File, at}
 	}
 	return nil
 }
@@ -359,7 +366,7 @@ func (d *directory) summarise(err error) {
 		limit = bad.Since.SeqNo
 	}
 	for i := len(d.signed) - 1; i >= 0; i-- {
-		if s := d.signed[i]; s.id.SeqNo <= limit {
+		if s := d.signed[i]; s.id.SeqNo <= limit && s.vouched {
 			r.Good = s.id
 			r.Cut = &Cut{File: s.file, Offset: s.offset, Dropped: uint64(r.Last.SeqNo - s.id.SeqNo)}
 			return

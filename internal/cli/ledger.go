@@ -203,7 +203,7 @@ func printReport(p *printer, r *audit.Report, history *govaudit.Report, err erro
 	if r.Cut == nil {
 		fmt.Fprintln(w, "good      nothing: no signature verified")
 	} else {
-		fmt.Fprintf(w, "good      up to %s, the last signature that verified\n", r.Good)
+		fmt.Fprintf(w, "good      up to %s, the last signature that verified and that the service stands behind\n", r.Good)
 		if r.Cut.Dropped == 0 && r.Torn == nil {
 			fmt.Fprintf(w, "recovery  nothing to cut: would go on after %s\n", r.Good)
 		} else {

@@ -10,7 +10,7 @@ import (
 )
 
 // Directory verifies the ledger in the directories as audit.Directory does,
-// and its governance with it, up to the last signature that verified. The
+// and its governance with it, up to the last signature that the service stands behind. The
 // error is about integrity or reading; governance that does not verify is in
 // the findings. Either report is nil only if nothing could be read.
 func Directory(ctx context.Context, dirs ...string) (*audit.Report, *Report, error) {

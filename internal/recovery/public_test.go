@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"synod"
+	"synod/internal/audit"
 	"synod/internal/identity"
 	"synod/internal/kv"
 	"synod/internal/ledger"
@@ -86,6 +87,13 @@ func TestForgedNode(t *testing.T) {
 	got := read()
 	if got.Last != want.Last || got.Read != at.SeqNo || got.Reason != "no signature covers them that the service's key vouches for" {
 		t.Errorf("believed up to %s, read up to %d of %d: %s; want up to %s", got.Last, got.Read, at.SeqNo, got.Reason, want.Last)
+	}
+	report, err := audit.Directory(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Good != want.Last || report.Last != (synod.TxID{View: at.View, SeqNo: at.SeqNo}) {
+		t.Errorf("an auditor believes up to %s of %s, want %s", report.Good, report.Last, want.Last)
 	}
 }
 
