@@ -91,7 +91,7 @@ func ServeChanges(c *Context, f Feed) error {
 			func(upTo synod.TxID) error { return send(appendEvent(nil, upTo, nil, upTo.SeqNo)) })
 		switch {
 		case ctx.Err() != nil:
-			return nil // the node stops; the client may resume on another
+			return nil //nolint:nilerr // the node stops; the client may resume on another
 		case errors.Is(err, ErrTooManyFeeds):
 			return send([]byte(": " + err.Error() + "; retry later\nretry: 30000\n\n"))
 		default:
