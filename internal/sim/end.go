@@ -62,18 +62,24 @@ func (w *world) end() error {
 		}
 		return w.allHave(id.SeqNo)
 	})
-	if err != nil {
+	if err == nil {
+		err = w.calm("the configuration is the wanted one", w.configured)
+	}
+	switch {
+	case err != nil && w.beyondHelp():
+		w.result.Stuck++
+	case err != nil:
 		return err
 	}
-	if err := w.calm("the configuration is the wanted one", w.configured); err != nil {
-		return err
-	}
-	voters := w.voters()
 	for _, n := range w.alive() {
 		if err := errors.Join(w.statuses(n, append(w.client.ordered, id)), w.log.sameViews(n)); err != nil {
 			return fmt.Errorf("node %d %w", n.name, err)
 		}
 	}
+	if w.result.Stuck > 0 {
+		return w.linearizable()
+	}
+	voters := w.voters()
 	commit := voters[0].Committed()
 	w.result.Committed, w.result.View, w.result.Nodes = commit.SeqNo, commit.View, len(w.nodes)
 	return w.linearizable()
@@ -135,10 +141,28 @@ func (w *world) configured() bool {
 	return len(c.GetVotersOutgoing()) == 0
 }
 
-// canBeHelped says whether some voter's log begins early enough for a node to
+// canBeHelped says whether another voter's log begins early enough for a node to
 // get what it lacks.
 func (w *world) canBeHelped(n *node) bool {
-	return slices.ContainsFunc(w.voters(), func(v *node) bool { return v.begun <= n.Ordered() })
+	return slices.ContainsFunc(w.voters(), func(v *node) bool { return v != n && v.begun <= n.Ordered() })
+}
+
+// beyondHelp says whether the service has lost its majority for good though
+// enough voters run: one of them was away for so long that it lacks what comes
+// before the logs of all others, and those who had that have ended or left
+// (docs/operate.md). CCF has the same limit.
+func (w *world) beyondHelp() bool {
+	l := w.leader()
+	if l == nil {
+		return false
+	}
+	useful := 0
+	for _, n := range w.voters() {
+		if n == l || w.canBeHelped(n) {
+			useful++
+		}
+	}
+	return useful <= len(l.Peers().Configuration.GetVoters())/2
 }
 
 func (w *world) allHave(seqno synod.SeqNo) bool {

@@ -37,6 +37,8 @@ type Result struct {
 	Writes    int // that were answered
 	Lost      int // of them, lost with the leader that answered
 	Reads     int // that were answered
+	// Stuck is 1 if the service lost its majority to a voter whom none can help.
+	Stuck int
 	// Digest is of every message that was sent.
 	Digest uint32
 }
