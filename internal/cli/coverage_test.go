@@ -224,7 +224,7 @@ func TestEachDocumentedCommandIsRun(t *testing.T) {
 			if tour {
 				continue
 			}
-			if codeLine.MatchString(line) {
+			if filepath.Base(file) != typedPage && codeLine.MatchString(line) {
 				shown[strings.TrimSpace(line)] = fmt.Sprintf("%s:%d", filepath.Base(file), i+1)
 			}
 			for _, quoted := range codeSpan.FindAllStringSubmatch(line, -1) {
@@ -254,6 +254,9 @@ func TestEachDocumentedCommandIsRun(t *testing.T) {
 		}
 	}
 }
+
+// typedPage is the page whose blocks of commands e2e.TestOperatePage types as they are.
+const typedPage = "operate.md"
 
 var (
 	codeLine = regexp.MustCompile(`^ *(bin/)?synod [a-z]|\| synod [a-z]`)
