@@ -123,7 +123,7 @@ func (s *Server) receipt(c *app.Context) error {
 	}
 	proof, err := s.cfg.Node.Proof(id)
 	if err != nil {
-		return notProven(c, id, err)
+		return notProven(c, err)
 	}
 	c.Bytes("application/json", proof.Receipt)
 	return nil
@@ -131,7 +131,7 @@ func (s *Server) receipt(c *app.Context) error {
 
 // notProven says why there is no proof; one that may come is not to be
 // remembered.
-func notProven(c *app.Context, id synod.TxID, err error) error {
+func notProven(c *app.Context, err error) error {
 	if errors.Is(err, app.ErrNotYet) {
 		c.Retry(err.Error())
 		return nil
