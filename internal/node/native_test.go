@@ -42,11 +42,13 @@ func TestIndexOfAnApplication(t *testing.T) {
 			t.Fatalf("%s: %+v, %v", path, resp, err)
 		}
 	}
-	if got := strategies(); got != "[]" {
+	// The sample keeps one of its public records always.
+	const own = `{"name":"keys of public:records"}`
+	if got := strategies(); got != "["+own+"]" {
 		t.Errorf("before: %s", got)
 	}
 	post("/install_committed_index", "", "")
-	if got := strategies(); got != `[{"name":"CommittedRecords records"}]` {
+	if got := strategies(); got != `[{"name":"CommittedRecords records"},`+own+"]" {
 		t.Errorf("installed: %s", got)
 	}
 	post("", `{"id":7,"msg":"seven"}`, client.WaitCommitted)
@@ -55,7 +57,7 @@ func TestIndexOfAnApplication(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	post("/uninstall_committed_index", "", "")
-	if got := strategies(); got != "[]" {
+	if got := strategies(); got != "["+own+"]" {
 		t.Errorf("uninstalled: %s", got)
 	}
 }
