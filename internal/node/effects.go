@@ -83,6 +83,12 @@ func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 		}
 		return tables.PutJSON(tx, tables.Service, tables.UnitKey(), info)
 	}
+	return n.markOpen(tx, info)
+}
+
+// markOpen opens the service: shares of its ledger secret for its members, the
+// endorsement of the service before, and its row.
+func (n *Node) markOpen(tx *kv.Tx, info tables.ServiceInfo) error {
 	if err := n.issueShares(tx); err != nil {
 		return err
 	}

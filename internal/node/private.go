@@ -202,15 +202,7 @@ func (n *Node) openRecovered() error {
 			return err
 		}
 		tx.Clear(tables.SubmittedShares)
-		if err := n.issueShares(tx); err != nil {
-			return err
-		}
-		if err := n.endorsePrevious(tx, info); err != nil {
-			return err
-		}
-		info.Status = tables.ServiceOpen
-		tx.SetFlag(kv.FlagSnapshot)
-		return tables.PutJSON(tx, tables.Service, tables.UnitKey(), info)
+		return n.markOpen(tx, info)
 	})
 }
 

@@ -18,11 +18,10 @@ import (
 	"synod/internal/tables"
 )
 
-// TestForgedNode reads a ledger to which whoever has its files added a node of
-// their own, and a signature by that: without the service's key nothing of it is
-// believed.
-func TestForgedNode(t *testing.T) {
-	dir := t.TempDir()
+// ledgerOfCCF opens a copy of CCF's ledger; read recovers it as it then is.
+func ledgerOfCCF(t *testing.T) (dir string, log *ledger.Log, read func() *recovery.Outcome) {
+	t.Helper()
+	dir = t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("../ledger/testdata/ledger")); err != nil {
 		t.Fatal(err)
 	}
@@ -30,14 +29,23 @@ func TestForgedNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
-	read := func() *recovery.Outcome {
+	t.Cleanup(func() { log.Close() })
+	read = func() *recovery.Outcome {
+		t.Helper()
 		out, err := recovery.Public(t.Context(), log, kv.New(), recovery.Begin{}, func(synod.TxID) {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out
 	}
+	return dir, log, read
+}
+
+// TestForgedNode reads a ledger to which whoever has its files added a node of
+// their own, and a signature by that: without the service's key nothing of it is
+// believed.
+func TestForgedNode(t *testing.T) {
+	dir, log, read := ledgerOfCCF(t)
 	want := read()
 	key, err := identity.NewKey(identity.Secp384r1)
 	if err != nil {
@@ -100,22 +108,7 @@ func TestForgedNode(t *testing.T) {
 // TestUnsignedView reads a ledger whose last entry, which no signature covers,
 // claims a view that nobody has reached: it is dropped and costs nothing.
 func TestUnsignedView(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../ledger/testdata/ledger")); err != nil {
-		t.Fatal(err)
-	}
-	log, err := ledger.Open(ledger.Config{Dir: dir, Recover: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	read := func() *recovery.Outcome {
-		out, err := recovery.Public(t.Context(), log, kv.New(), recovery.Begin{}, func(synod.TxID) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	_, log, read := ledgerOfCCF(t)
 	want := read()
 	next := log.Last() + 1
 	entries, err := log.Read(next-2, next-2, 0) // the last is a signature
