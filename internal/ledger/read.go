@@ -197,12 +197,19 @@ func (l *Log) use(c *chunk, s *span, epoch uint64, fn func(span) error) error {
 	return errors.Join(err, ioError("close", s.path, s.h.release()))
 }
 
-// openChunk opens a completed chunk. Its file may have got its committed name
-// since the reader looked, have lost its .recovery with the end of a recovery,
-// or have been moved to a read-only directory by an operator.
+// openChunk opens a completed chunk. Since the reader looked, its file may have
+// got its committed name, have lost its .recovery with the end of a recovery,
+// both in either order, or have been moved to a read-only directory by an
+// operator. No later name stands before an earlier one here, so that a file that
+// is renamed meanwhile is found.
 func (l *Log) openChunk(dir string, s *span) (*handle, error) {
-	final := Name{Start: s.start, End: s.last, Committed: true}.String()
-	paths := []string{s.path, filepath.Join(dir, final), filepath.Join(dir, Name{Start: s.start}.String())}
+	name := Name{Start: s.start, End: s.last, Committed: true}
+	final := name.String()
+	name.Recovery = true
+	paths := []string{s.path}
+	for _, later := range []string{name.String(), Name{Start: s.start}.String(), final} {
+		paths = append(paths, filepath.Join(dir, later))
+	}
 	for _, dir := range l.cfg.ReadOnlyDirs {
 		paths = append(paths, filepath.Join(dir, final))
 	}

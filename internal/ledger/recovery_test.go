@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -111,6 +112,62 @@ func TestRecoveryKilledAtEveryStep(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// renaming is a disk on which something happens between a reader's look at the
+// log and its opening of a file.
+type renaming struct {
+	ledger.FS
+	meanwhile func()
+}
+
+func (r *renaming) Open(path string, write bool) (ledger.File, error) {
+	if do := r.meanwhile; do != nil {
+		r.meanwhile = nil
+		do()
+	}
+	return r.FS.Open(path, write)
+}
+
+// A chunk that a reader is about to open may get any of its later names first.
+func TestReadWhileAChunkOfARecoveryIsRenamed(t *testing.T) {
+	for name, meanwhile := range map[string]func(l *ledger.Log) error{
+		"committed": func(l *ledger.Log) error { return l.Commit(10) },
+		"opened":    (*ledger.Log).EndRecovery,
+		"committed, then opened": func(l *ledger.Log) error {
+			return errors.Join(l.Commit(10), l.EndRecovery())
+		},
+		"opened, then committed": func(l *ledger.Log) error {
+			return errors.Join(l.EndRecovery(), l.Commit(10))
+		},
+	} {
+		disk := &renaming{FS: lostService(t)}
+		l, err := ledger.Open(ledger.Config{Dir: "ledger", FS: disk, Recover: true, CacheFiles: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.BeginRecovery(8)
+		if err := l.Append(9, series(4, 9, before, ending)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Read(1, 2, 0); err != nil { // and the new chunk is no longer open
+			t.Fatal(err)
+		}
+		disk.meanwhile = func() {
+			if err := meanwhile(l); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if got, err := l.Read(9, 10, 0); err != nil || len(got) != 2 {
+			t.Errorf("%s: %d entries, %v", name, len(got), err)
+		}
+		if disk.meanwhile != nil {
+			t.Errorf("%s: no file was opened", name)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
