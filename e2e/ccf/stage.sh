@@ -15,7 +15,7 @@ if [ "$stamp" != "$(cat "$venv/stamp" 2>/dev/null)" ]; then
   rm -rf "$venv"
   "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    -r "$tree/tests/requirements.txt" -c "$repo/e2e/ccf/constraints.txt" cryptography setuptools packaging pycddl
+    -r "$tree/tests/requirements.txt" -c "$repo/e2e/ccf/constraints.txt" cryptography setuptools packaging cddl-verifier
   echo "$stamp" >"$venv/stamp"
 fi
 
