@@ -108,18 +108,25 @@ func (l *Log) end() synod.SeqNo {
 // list returns the committed chunks of all directories and the others of the
 // main one, each in order of first entries, the main directory first.
 func (l *Log) list() (committed, open []*chunk, err error) {
-	for i, dir := range append([]string{l.cfg.Dir}, l.cfg.ReadOnlyDirs...) {
-		main := i == 0
-		names, err := l.fs.ReadDir(dir)
-		if err != nil {
+	dirs := append([]string{l.cfg.Dir}, l.cfg.ReadOnlyDirs...)
+	files := make([][]string, len(dirs))
+	var elsewhere []Name
+	for i, dir := range dirs {
+		if files[i], err = l.fs.ReadDir(dir); err != nil {
 			return nil, nil, ioError("read directory", dir, err)
 		}
-		if main {
-			if names, err = l.finishRecovery(names); err != nil {
-				return nil, nil, err
+		for _, s := range files[i] {
+			if n, ok := ParseName(s); ok && i > 0 && n.Committed && !n.Recovery && !n.Ignored {
+				elsewhere = append(elsewhere, n)
 			}
 		}
-		for _, s := range names {
+	}
+	if files[0], err = l.finishRecovery(files[0], elsewhere); err != nil {
+		return nil, nil, err
+	}
+	for i, dir := range dirs {
+		main := i == 0
+		for _, s := range files[i] {
 			n, ok := ParseName(s)
 			switch {
 			case !ok:

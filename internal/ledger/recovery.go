@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"cmp"
+	"errors"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -46,27 +49,111 @@ func (l *Log) EndRecovery() error {
 	return nil
 }
 
-// finishRecovery completes what EndRecovery had begun when the process died:
-// the main directory holds a chunk that is newer than one named .recovery. It
-// returns the names of the directory's files.
-func (l *Log) finishRecovery(files []string) ([]string, error) {
-	var newest synod.SeqNo
-	for _, s := range files {
-		if n, ok := ParseName(s); ok && !n.Recovery && !n.Ignored {
-			newest = max(newest, n.Start)
-		}
-	}
+// finishRecovery completes what EndRecovery had begun when the process died. It
+// renames the newest chunk first, so that what it has left undone leads, without a
+// gap, up to a chunk that has its name already. A recovery that came to nothing
+// leaves chunks named .recovery too, perhaps beside files that were put there
+// since, and these are not its own: other files hold the same entries, or go on
+// with another entry or in an earlier view. It returns the names of the main
+// directory's files; elsewhere are those of the committed chunks in others.
+func (l *Log) finishRecovery(files []string, elsewhere []Name) ([]string, error) {
 	files = slices.Clone(files)
-	for i, s := range slices.Backward(files) {
-		n, ok := ParseName(s)
-		if !ok || !n.Recovery || n.Ignored || n.Start >= newest {
+	named, left, err := l.chunksOf(files)
+	if err != nil || len(named) == 0 || len(left) == 0 {
+		return files, err
+	}
+	for next := named[len(named)-1]; ; {
+		i := slices.IndexFunc(named, func(e extent) bool { return e.end+1 == next.start })
+		if i >= 0 {
+			next = named[i]
 			continue
 		}
-		n.Recovery = false
-		if err := l.fs.Rename(filepath.Join(l.cfg.Dir, s), filepath.Join(l.cfg.Dir, n.String())); err != nil {
-			return nil, ioError("rename", filepath.Join(l.cfg.Dir, s), err)
+		follows := func(e extent) bool {
+			overlaps := func(n Name) bool { return n.Start <= e.end && n.End >= e.start }
+			return e.end+1 == next.start && e.lastView <= next.firstView &&
+				!slices.ContainsFunc(named, func(o extent) bool { return overlaps(Name{Start: o.start, End: o.end}) }) &&
+				!slices.ContainsFunc(elsewhere, overlaps)
 		}
-		files[i] = n.String()
+		i = slices.IndexFunc(left, follows)
+		if i < 0 {
+			return files, nil
+		}
+		e := left[i]
+		path := filepath.Join(l.cfg.Dir, e.name.String())
+		at := slices.Index(files, e.name.String())
+		e.name.Recovery = false
+		files[at] = e.name.String()
+		if err := l.fs.Rename(path, filepath.Join(l.cfg.Dir, files[at])); err != nil {
+			return nil, ioError("rename", path, err)
+		}
+		if err := l.fs.SyncDir(l.cfg.Dir); err != nil {
+			return nil, ioError("sync", l.cfg.Dir, err)
+		}
+		left = slices.Delete(left, i, i+1)
+		named, next = append(named, e), e
 	}
-	return files, nil
+}
+
+// extent is what entries a file holds.
+type extent struct {
+	name                Name
+	start, end          synod.SeqNo
+	firstView, lastView synod.View
+}
+
+// chunksOf reads which entries the chunks of the main directory hold, those with
+// and those without their final names, in order. It reads none if there are none of
+// the latter.
+func (l *Log) chunksOf(files []string) (named, left []extent, err error) {
+	var names []Name
+	for _, s := range files {
+		if n, ok := ParseName(s); ok && !n.Ignored {
+			names = append(names, n)
+		}
+	}
+	if !slices.ContainsFunc(names, func(n Name) bool { return n.Recovery }) {
+		return nil, nil, nil
+	}
+	slices.SortFunc(names, func(a, b Name) int { return cmp.Compare(a.Start, b.Start) })
+	for _, n := range names {
+		e, err := l.extent(n)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case n.Recovery:
+			left = append(left, e)
+		default:
+			named = append(named, e)
+		}
+	}
+	return named, left, nil
+}
+
+func (l *Log) extent(n Name) (extent, error) {
+	path := filepath.Join(l.cfg.Dir, n.String())
+	f, err := l.fs.Open(path, false)
+	if err != nil {
+		return extent{}, ioError("open", path, err)
+	}
+	h := newHandle(f, path)
+	defer h.release() //nolint:errcheck // it was only read
+	size, err := f.Size()
+	if err != nil {
+		return extent{}, ioError("stat", path, err)
+	}
+	e := extent{name: n, start: n.Start, end: n.Start - 1}
+	for s := newScanner(f, size, n.Start); ; {
+		entry, err := s.Next()
+		if bad := (*CorruptError)(nil); errors.Is(err, io.EOF) || errors.As(err, &bad) {
+			e.end = max(e.end, n.End)
+			return e, nil
+		}
+		if err != nil {
+			return extent{}, ioError("read", path, err)
+		}
+		if e.firstView == 0 {
+			e.firstView = entry.TxID.View
+		}
+		e.end, e.lastView = entry.TxID.SeqNo, entry.TxID.View
+	}
 }

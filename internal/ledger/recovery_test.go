@@ -1,11 +1,16 @@
 package ledger_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"synod"
 	"synod/internal/ledger"
@@ -209,4 +214,105 @@ func TestRecoveryEndsAtFault(t *testing.T) {
 	if _, ok := disk.Files()["ledger/ledger_5.ignored"]; !ok {
 		t.Errorf("what is behind is not set aside: %v", filesOf(disk))
 	}
+}
+
+// What a recovery that came to nothing has left is not taken for this one's, with
+// whatever files it is found: they stay as they are, and it is set aside.
+func TestRecoveryOfOthersLeft(t *testing.T) {
+	write := func(t *testing.T, disk *faultfs.Disk, in string, view synod.View, kinds ...kind) {
+		t.Helper()
+		l := open(t, ledger.Config{FS: disk, Dir: in})
+		must(t, l.Append(1, series(view, 1, kinds...)))
+		must(t, l.Commit(synod.SeqNo(len(kinds))))
+		must(t, l.Close())
+	}
+	// failed leaves the chunks of a recovery after the second entry.
+	failed := func(t *testing.T, view synod.View, kinds ...kind) map[string][]byte {
+		t.Helper()
+		disk := faultfs.New()
+		write(t, disk, dir, 2, plain, ending)
+		l := open(t, ledger.Config{FS: disk, Recover: true})
+		l.BeginRecovery(2)
+		must(t, l.Append(3, series(view, 3, kinds...)))
+		must(t, l.Commit(2+synod.SeqNo(len(kinds))))
+		must(t, l.Close())
+		left := disk.Files()
+		maps.DeleteFunc(left, func(name string, _ []byte) bool { return !strings.HasSuffix(name, ".recovery") })
+		if len(left) == 0 {
+			t.Fatal("nothing is left")
+		}
+		return left
+	}
+	for name, tt := range map[string]struct {
+		kinds []kind // of the ledger that was put beside it
+		moved bool   // its committed chunks but the newest are in a read-only directory
+		left  map[string][]byte
+	}{
+		"the same entries": {kinds: []kind{plain, ending, plain, ending, plain, ending, plain, signature}, left: failed(t, 4, plain, ending)},
+		"the same, not yet committed": {kinds: []kind{plain, ending, plain, ending, plain, ending, plain, signature},
+			left: failed(t, 4, plain, plain, plain, signature)},
+		"the same, elsewhere":      {kinds: []kind{plain, ending, plain, ending, plain, ending}, moved: true, left: failed(t, 4, plain, ending)},
+		"entries of a longer file": {kinds: []kind{plain, plain, plain, ending, plain, ending}, left: failed(t, 4, plain, ending)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := faultfs.New()
+			write(t, disk, dir, 2, tt.kinds...)
+			cfg := ledger.Config{FS: disk, Recover: true}
+			if tt.moved {
+				files := disk.Files()
+				disk = faultfs.New()
+				must(t, disk.MkdirAll("copies"))
+				for file, b := range files {
+					if strings.Contains(file, "ledger_5") {
+						disk.WriteFile(file, b)
+					} else {
+						disk.WriteFile("copies"+strings.TrimPrefix(file, dir), b)
+					}
+				}
+				cfg = ledger.Config{FS: disk, Recover: true, ReadOnlyDirs: []string{"copies"}}
+			}
+			want := disk.Files()
+			for file, b := range tt.left {
+				disk.WriteFile(file, b)
+			}
+			l := open(t, cfg)
+			if last := l.Last(); last != synod.SeqNo(len(tt.kinds)) {
+				t.Errorf("the log ends at %d", last)
+			}
+			if l.First() != 1 {
+				t.Errorf("the log begins at %d", l.First())
+			}
+			must(t, l.Close())
+			for file := range tt.left {
+				want[file+".ignored"] = tt.left[file]
+			}
+			if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(disk.Files()))); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			for file, b := range want {
+				if !bytes.Equal(disk.Files()[file], b) {
+					t.Errorf("%s was changed", file)
+				}
+			}
+		})
+	}
+	t.Run("where entries are missing", func(t *testing.T) {
+		disk := faultfs.New()
+		write(t, disk, dir, 2, plain, ending, plain, ending, plain, ending)
+		files := disk.Files()
+		disk = faultfs.New()
+		for file, b := range files {
+			if !strings.Contains(file, "ledger_3") {
+				disk.WriteFile(file, b)
+			}
+		}
+		for file, b := range failed(t, 4, plain, ending) {
+			disk.WriteFile(file, b)
+		}
+		l := open(t, ledger.Config{FS: disk, Recover: true})
+		if l.First() != 5 {
+			t.Errorf("the entries of another service are the log's, from %d on: %v", l.First(), filesOf(disk))
+		}
+		must(t, l.Close())
+	})
 }
