@@ -4,10 +4,11 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
-//go:embed default/*.js sandbox/*.js operator/*.js operator_provisioner/*.js veto/*.js roles/*.js
+//go:embed default/*.js sandbox/*.js operator/*.js operator_provisioner/*.js veto/*.js roles/*.js managed/*.js
 var files embed.FS
 
 // Default returns the constitution under which a majority of the active
@@ -36,14 +37,23 @@ func Veto() string { return joined("veto/resolve.js") }
 // set_role_definition, for applications that keep roles in their tables.
 func Roles() string { return joined("default/resolve.js", "roles/set_role_definition.js") }
 
+// Managed returns the constitution of services that a managed service runs: the
+// operator, a member marked so and without a vote, passes alone what running
+// nodes takes; a majority of the other active members decides everything else.
+// It has two more actions, approve_release and withdraw_release. more are files
+// to put after those, such as one that adds an action of the service's own.
+func Managed(more ...string) string {
+	return joinedWith(more, "managed/resolve.js", "managed/releases.js")
+}
+
 // Names are the constitutions that Files knows.
 func Names() []string {
-	return []string{"default", "sandbox", "operator", "operator_provisioner", "veto", "roles"}
+	return []string{"default", "sandbox", "operator", "operator_provisioner", "veto", "roles", "managed"}
 }
 
 // Files returns the parts of a constitution as files: "default" has all four,
-// "roles" an action to put after the default ones, and every other the
-// resolve.js that takes the place of the default one.
+// "roles" an action to put after the default ones, every other the resolve.js
+// that takes the place of the default one, "managed" also actions.
 func Files(name string) (fs.FS, error) {
 	sub, err := fs.Sub(files, name)
 	if err != nil {
@@ -55,17 +65,41 @@ func Files(name string) (fs.FS, error) {
 	return sub, nil
 }
 
+// Parts returns the files that make up a constitution, in the order in which
+// they are joined, by their names in the folder constitutions.
+func Parts(name string) ([]string, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("no constitution %q: want one of %s", name, strings.Join(Names(), ", "))
+	}
+	switch name {
+	case "roles":
+		return parts("default/resolve.js", "roles/set_role_definition.js"), nil
+	case "managed":
+		return parts("managed/resolve.js", "managed/releases.js"), nil
+	}
+	return parts(name + "/resolve.js"), nil
+}
+
+func parts(resolve string, more ...string) []string {
+	return slices.Concat([]string{"default/actions.js"}, more, []string{"default/validate.js", resolve, "default/apply.js"})
+}
+
 // joined makes one module of the parts, with the given resolve and with more
 // actions after the default ones.
-func joined(resolve string, more ...string) string {
-	parts := append([]string{"default/actions.js"}, more...)
-	parts = append(parts, "default/validate.js", resolve, "default/apply.js")
-	for i, name := range parts {
+func joined(resolve string, more ...string) string { return joinedWith(nil, resolve, more...) }
+
+// joinedWith is joined with texts after the actions.
+func joinedWith(texts []string, resolve string, more ...string) string {
+	var all []string
+	for _, name := range parts(resolve, more...) {
+		if name == "default/validate.js" {
+			all = append(all, texts...)
+		}
 		b, err := files.ReadFile(name)
 		if err != nil {
 			panic(err) // embedded: the build would have failed
 		}
-		parts[i] = string(b)
+		all = append(all, string(b))
 	}
-	return strings.Join(parts, "\n")
+	return strings.Join(all, "\n")
 }

@@ -19,6 +19,7 @@ func TestJoined(t *testing.T) {
 		"operator_provisioner": constitutions.OperatorProvisioner(),
 		"veto":                 constitutions.Veto(),
 		"roles":                constitutions.Roles(),
+		"managed":              constitutions.Managed(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, export := range []string{"validate(input)", "resolve(proposal, proposerId, votes)", "apply(proposal, proposalId)"} {
@@ -27,9 +28,9 @@ func TestJoined(t *testing.T) {
 				}
 			}
 			var parts []string
-			files := []string{"default/actions.js", "default/validate.js", name + "/resolve.js", "default/apply.js"}
-			if name == "roles" {
-				files = []string{"default/actions.js", "roles/set_role_definition.js", "default/validate.js", "default/resolve.js", "default/apply.js"}
+			files, err := constitutions.Parts(name)
+			if err != nil {
+				t.Fatal(err)
 			}
 			for _, part := range files {
 				parts = append(parts, read(t, part))
@@ -46,6 +47,7 @@ func TestFiles(t *testing.T) {
 		"default": {"actions.js", "apply.js", "resolve.js", "validate.js"},
 		"sandbox": {"resolve.js"}, "operator": {"resolve.js"}, "operator_provisioner": {"resolve.js"},
 		"veto": {"resolve.js"}, "roles": {"set_role_definition.js"},
+		"managed": {"releases.js", "resolve.js"},
 	}
 	for _, name := range constitutions.Names() {
 		parts, err := constitutions.Files(name)

@@ -8,11 +8,12 @@
 // says where it is stricter.
 //
 // The others differ in one part each: sandbox, operator, operator_provisioner
-// and veto in resolve; roles adds an action after the default ones. A service's
+// and veto in resolve; roles adds an action after the default ones, managed two
+// and another resolve. A service's
 // configuration names the parts as files, in this order:
 //
-//	default/actions.js  [roles/set_role_definition.js]  default/validate.js
-//	(default | sandbox | operator | operator_provisioner | veto)/resolve.js
+//	default/actions.js  [roles/set_role_definition.js | managed/releases.js]  default/validate.js
+//	(default | sandbox | operator | operator_provisioner | veto | managed)/resolve.js
 //	default/apply.js
 //
 // The actions for virtual measurements and host data, a file of its own in

@@ -87,13 +87,12 @@ func constitutionFiles(cmd *cobra.Command, a []string) ([]conlint.File, error) {
 
 // shippedConstitution is one of package constitutions, in its parts.
 func shippedConstitution(name string) ([]conlint.File, error) {
-	parts := []string{"default/actions.js"}
-	resolve := name + "/resolve.js"
-	if name == "roles" {
-		parts, resolve = append(parts, "roles/set_role_definition.js"), "default/resolve.js"
+	parts, err := constitutions.Parts(name)
+	if err != nil {
+		return nil, err
 	}
 	var files []conlint.File
-	for _, part := range append(parts, "default/validate.js", resolve, "default/apply.js") {
+	for _, part := range parts {
 		folder, file, _ := strings.Cut(part, "/")
 		in, err := constitutions.Files(folder)
 		if err != nil {

@@ -92,6 +92,8 @@ func (s *service) known() map[string]any {
 		"remove_snp_minimum_tcb_version":     args{"cpuid": "00a00f11"},
 		"add_node_code":                      args{"code_id": strings.Repeat("ab", 32)},
 		"remove_node_code":                   args{"code_id": strings.Repeat("ab", 32)},
+		"approve_release":                    args{"release": "r", "allow": args{"virtual_host_data": []any{"h"}}, "disallow": args{"virtual_host_data": []any{"g"}}},
+		"withdraw_release":                   args{"release": "r"},
 		"set_role_definition":                args{"role": "auditor", "actions": []any{"/log/read"}},
 		"set_member":                         args{"cert": s.cert, "encryption_pub_key": s.encryptionKey, "member_data": args{"a": 1}, "recovery_role": "Participant"},
 		"remove_member":                      args{"member_id": s.secondID},

@@ -23,6 +23,9 @@ func parts(name string) []string {
 	if name == "roles" {
 		actions, resolve = append(actions, "roles/set_role_definition.js"), "default/resolve.js"
 	}
+	if name == "managed" {
+		actions = append(actions, "managed/releases.js")
+	}
 	if name == "test" {
 		actions = append(actions, "test/test_actions.js")
 	}
