@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/confchange"
@@ -100,9 +101,44 @@ func (r *Replica) reconfigure() {
 			wanted[id] = true
 		}
 	}
-	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted)); next != nil {
+	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted), r.isComing); next != nil {
 		r.proposeChange(next)
 	}
+}
+
+// learning is how far a learner was when it last came nearer.
+type learning struct {
+	match uint64
+	since time.Time
+}
+
+// comingFor is for how many election timeouts a learner that comes no nearer is
+// still waited for: long enough for one that was just trusted to ask again and to
+// take its first entries.
+const comingFor = 2
+
+// watchLearners notes which learners come nearer, on a leader.
+func (r *Replica) watchLearners() {
+	if !r.leading {
+		return
+	}
+	progress, now := r.raft.Status().Progress, r.cfg.Now()
+	for id := range r.learns {
+		if p, ok := progress[id]; !ok || !p.IsLearner {
+			delete(r.learns, id)
+		}
+	}
+	for id, p := range progress {
+		if was, ok := r.learns[id]; p.IsLearner && (!ok || p.Match > was.match || was.since.Before(r.led)) {
+			r.learns[id] = learning{p.Match, now}
+		}
+	}
+}
+
+// isComing says whether a learner is likely to catch up soon.
+func (r *Replica) isComing(id uint64) bool {
+	l, ok := r.learns[id]
+	return !ok || r.cfg.Now().Sub(l.since) <= comingFor*r.cfg.ElectionTimeout
 }
 
 // follows says of a node whether it answers and has what comes before the log of
@@ -123,27 +159,36 @@ func (r *Replica) answers(id uint64) bool {
 	return id == r.cfg.ID || r.cfg.Now().Sub(r.heard[id]) <= heardLately*r.cfg.MessageTimeout
 }
 
-// isCaughtUp says whether a learner has shown that it takes entries, lacks few
-// and is there now. Raft calls a node that it has just been told of active,
+// isCaughtUp says whether a learner has shown that it takes entries, lacks few, the
+// newest change of the configuration not among them, and is there now: a voter has
+// the entry that made it a member, so that any snapshot that it may come to need
+// says that it is one. Raft calls a node that it has just been told of active,
 // heard of or not, and goes on to for an election timeout.
 func (r *Replica) isCaughtUp(id uint64) bool {
 	if !r.answers(id) {
 		return false
 	}
 	p, ok := r.raft.Status().Progress[id]
-	return ok && p.RecentActive && p.Match > 0 && p.State == tracker.StateReplicate && p.Match+caughtUp >= uint64(r.last)
+	return ok && p.RecentActive && p.Match > 0 && p.State == tracker.StateReplicate && p.Match+caughtUp >= uint64(r.last) &&
+		p.Match+1 >= uint64(r.feedFrom)
 }
 
 // nextChange is the next step from a configuration to the wanted one, nil if
 // there is none: leave a joint configuration; add a newcomer as learner;
 // exchange voters once the new ones have the log, at once; drop learners who
-// have left. Nobody leaves as long as those who would remain have no majority
-// that answers: a service that lacks nodes keeps what it has.
-func nextChange(conf *pb.ConfState, wanted Membership, ready, answers func(uint64) bool) *pb.ConfChangeV2 {
+// have left.
+//
+// Nobody leaves as long as those who would remain have no majority that answers:
+// a service that lacks nodes keeps what it has. Nor while newcomers are coming and
+// the service could bear the loss of fewer nodes without who leaves than it can
+// now: an exchange that was asked for at once costs no tolerance on its way
+// (docs/decisions/004-membership.md).
+func nextChange(conf *pb.ConfState, wanted Membership, ready, answers, coming func(uint64) bool) *pb.ConfChangeV2 {
 	if len(conf.GetVotersOutgoing()) > 0 {
 		return &pb.ConfChangeV2{}
 	}
 	var promote, demote []uint64
+	awaited := false
 	for _, id := range sortedNames(wanted) {
 		voter, learner := slices.Contains(conf.GetVoters(), id), slices.Contains(conf.GetLearners(), id)
 		switch {
@@ -151,6 +196,8 @@ func nextChange(conf *pb.ConfState, wanted Membership, ready, answers func(uint6
 			return single(pb.ConfChangeAddLearnerNode, id)
 		case learner && wanted[id] && ready(id):
 			promote = append(promote, id)
+		case learner && wanted[id]:
+			awaited = awaited || coming(id)
 		}
 	}
 	remain := slices.Clone(promote)
@@ -161,13 +208,7 @@ func nextChange(conf *pb.ConfState, wanted Membership, ready, answers func(uint6
 			demote = append(demote, id)
 		}
 	}
-	there := 0
-	for _, id := range remain {
-		if answers(id) {
-			there++
-		}
-	}
-	if there <= len(remain)/2 {
+	if s := spare(remain, answers); s < 0 || awaited && s < spare(conf.GetVoters(), answers) {
 		demote = nil
 	}
 	if cc := exchange(promote, demote); cc != nil {
@@ -179,6 +220,18 @@ func nextChange(conf *pb.ConfState, wanted Membership, ready, answers func(uint6
 		}
 	}
 	return nil
+}
+
+// spare is how many voters may be lost besides those who do not answer; less than
+// zero if too many are.
+func spare(voters []uint64, answers func(uint64) bool) int {
+	there := 0
+	for _, id := range voters {
+		if answers(id) {
+			there++
+		}
+	}
+	return there - len(voters)/2 - 1
 }
 
 func single(t pb.ConfChangeType, id uint64) *pb.ConfChangeV2 {

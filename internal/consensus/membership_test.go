@@ -18,25 +18,33 @@ func TestNextChange(t *testing.T) {
 		conf   *pb.ConfState
 		wanted Membership
 		dead   []uint64
+		coming []uint64      // learners that are not ready yet
 		after  *pb.ConfState // nil: no change
 	}{
-		"as it should be":          {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: true}, nil, nil},
-		"a newcomer learns":        {conf(names(1), nil), Membership{1: true, 2: true}, nil, conf(names(1), names(2))},
-		"and votes":                {conf(names(1), names(2)), Membership{1: true, 2: true}, nil, conf(names(1, 2), nil)},
-		"but not if it is dead":    {conf(names(1), names(2)), Membership{1: true, 2: true}, names(2), nil},
-		"one leaves":               {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, nil, conf(names(1, 2), names(3))},
-		"the dead leaves":          {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, names(3), conf(names(1, 2), names(3))},
-		"but not with one dead":    {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, names(2), nil},
-		"several leave":            {conf(names(1, 2, 3, 4, 5), nil), Membership{1: true, 2: true}, nil, nil /* joint, below */},
-		"but not to a minority":    {conf(names(1, 2, 3, 4, 5), nil), Membership{1: true, 2: true}, names(2), nil},
-		"nobody is wanted":         {conf(names(1), nil), Membership{1: false}, nil, nil},
-		"who has left is dropped":  {conf(names(1, 2), names(3)), Membership{1: true, 2: true}, nil, conf(names(1, 2), nil)},
-		"a learner that is wanted": {conf(names(1), names(2)), Membership{1: true, 2: false}, nil, nil},
+		"as it should be":           {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: true}, nil, nil, nil},
+		"a newcomer learns":         {conf(names(1), nil), Membership{1: true, 2: true}, nil, nil, conf(names(1), names(2))},
+		"and votes":                 {conf(names(1), names(2)), Membership{1: true, 2: true}, nil, nil, conf(names(1, 2), nil)},
+		"but not if it is dead":     {conf(names(1), names(2)), Membership{1: true, 2: true}, names(2), nil, nil},
+		"one leaves":                {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, nil, nil, conf(names(1, 2), names(3))},
+		"the dead leaves":           {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, names(3), nil, conf(names(1, 2), names(3))},
+		"but not with one dead":     {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: false}, names(2), nil, nil},
+		"several leave":             {conf(names(1, 2, 3, 4, 5), nil), Membership{1: true, 2: true}, nil, nil, nil /* joint, below */},
+		"but not to a minority":     {conf(names(1, 2, 3, 4, 5), nil), Membership{1: true, 2: true}, names(2), nil, nil},
+		"nobody is wanted":          {conf(names(1), nil), Membership{1: false}, nil, nil, nil},
+		"who has left is dropped":   {conf(names(1, 2), names(3)), Membership{1: true, 2: true}, nil, nil, conf(names(1, 2), nil)},
+		"who leaves waits":          {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, nil, names(4), nil},
+		"not for the dead":          {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, names(4), nil, conf(names(1, 2), names(3, 4))},
+		"nor if it is dead":         {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, names(3), names(4), conf(names(1, 2), names(3, 4))},
+		"nor if that costs nothing": {conf(names(1, 2, 3, 5), names(4)), Membership{1: true, 2: true, 3: true, 4: true}, nil, names(4), conf(names(1, 2, 3), names(4, 5))},
+		"several wait": {conf(names(1, 2, 3, 4, 5), names(6, 7, 8)), Membership{1: true, 2: false, 3: false, 4: true, 5: true, 6: true, 7: true, 8: true},
+			names(1), names(6, 7, 8), nil},
+		"a learner that is wanted": {conf(names(1), names(2)), Membership{1: true, 2: false}, nil, nil, nil},
 	} {
 		is := func(list []uint64) func(uint64) bool {
 			return func(id uint64) bool { return !slices.Contains(list, id) }
 		}
-		next := nextChange(c.conf, c.wanted, is(c.dead), is(c.dead))
+		ready := is(slices.Concat(c.dead, c.coming))
+		next := nextChange(c.conf, c.wanted, ready, is(c.dead), func(id uint64) bool { return slices.Contains(c.coming, id) })
 		if what == "several leave" {
 			if next == nil || next.GetTransition() != pb.ConfChangeTransitionJointExplicit || len(next.GetChanges()) != 3 {
 				t.Errorf("%s: %s", what, next)
@@ -56,7 +64,7 @@ func TestNextChange(t *testing.T) {
 		}
 	}
 	joint := &pb.ConfState{Voters: names(1, 4), VotersOutgoing: names(1, 2), LearnersNext: names(2)}
-	if next := nextChange(joint, Membership{1: true, 4: true, 5: true}, nil, nil); next == nil || !next.LeaveJoint() {
+	if next := nextChange(joint, Membership{1: true, 4: true, 5: true}, nil, nil, nil); next == nil || !next.LeaveJoint() {
 		t.Errorf("a joint configuration is not left first: %s", next)
 	}
 }

@@ -168,6 +168,7 @@ type Replica struct {
 	heard    map[uint64]time.Time // when each node was heard of last
 	led      time.Time            // when this replica began to lead
 	lost     map[uint64]bool      // nodes that this leader cannot help
+	learns   map[uint64]learning  // how learners come nearer, on a leader
 	signing  bool                 // a signature of the view that it leads is being made; ordering waits
 	signer   signState
 	sigs     []pendingSignature // ordered and not yet committed, oldest first
@@ -267,6 +268,7 @@ func New(cfg Config) (*Replica, error) {
 		waitingRead: map[uint64]*read{},
 		heard:       map[uint64]time.Time{},
 		lost:        map[uint64]bool{},
+		learns:      map[uint64]learning{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
 	r.committed.Store(&synod.TxID{})
@@ -451,6 +453,7 @@ func (r *Replica) tick() {
 	r.raft.Tick()
 	r.publish()
 	r.rescue()
+	r.watchLearners()
 }
 
 // receiving is the queue of messages while their entries can be stored.

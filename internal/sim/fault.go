@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -298,8 +299,8 @@ func (w *world) inspect(n *node, sure synod.TxID) error {
 }
 
 // expendable says whether the service goes on without a node that ends: every
-// configuration that is known of keeps a majority, and so does whichever comes
-// next while it is still thought to be there.
+// configuration that is known of keeps a majority, and so does whichever may come
+// next, for what anybody has asked for, while it is still thought to be there.
 func (w *world) expendable(leaving *node) bool {
 	up := func(name uint64) bool {
 		o := w.named(name)
@@ -315,7 +316,7 @@ func (w *world) expendable(leaving *node) bool {
 				return false
 			}
 		}
-		for _, wanted := range []consensus.Membership{n.wanted(), n.wantedAt(n.store.Tip().SeqNo)} {
+		for _, wanted := range w.memberships(n) {
 			for _, next := range nextVoters(n.Peers().Configuration, wanted, leaving.name) {
 				if majority(next, there) && !majority(next, up) {
 					return false
@@ -324,6 +325,33 @@ func (w *world) expendable(leaving *node) bool {
 		}
 	}
 	return true
+}
+
+// memberships are those that a node may come to want: the committed one, and what
+// each wish after it makes of the one before, as long as the wish may yet be
+// committed. It need not be in the node's store: only that of who ordered it has it
+// before a majority does.
+func (w *world) memberships(n *node) []consensus.Membership {
+	now := n.wanted()
+	list := []consensus.Membership{now}
+	for _, a := range w.asked {
+		view, known := w.seen.views[a.id.SeqNo]
+		if a.id.SeqNo <= n.store.Compacted().SeqNo || known && view != a.id.View {
+			continue
+		}
+		now = maps.Clone(now)
+		for _, o := range a.wishes {
+			switch {
+			case now == nil:
+			case o.state == gone:
+				delete(now, o.name)
+			default:
+				now[o.name] = o.state == trusted
+			}
+		}
+		list = append(list, now)
+	}
+	return list
 }
 
 // nextVoters are the voters that may come next, if of all learners only one is

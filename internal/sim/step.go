@@ -133,6 +133,12 @@ type wish struct {
 	state string
 }
 
+// asked are wishes with the transaction that they are.
+type asked struct {
+	id     synod.TxID
+	wishes []wish
+}
+
 // askFor has governance set members' states in one transaction, if somebody
 // leads.
 func (w *world) askFor(wishes ...wish) bool {
@@ -150,6 +156,7 @@ func (w *world) askFor(wishes ...wish) bool {
 		return false
 	}
 	w.client.ordered = append(w.client.ordered, id)
+	w.asked = append(w.asked, asked{id, wishes})
 	w.cfg.Trace("%s: %v", id, wishes)
 	return true
 }

@@ -57,6 +57,7 @@ type world struct {
 	lost   time.Time // when the last node ended
 	// proposed are the newest configurations that were put into a log.
 	proposed []*pb.ConfState
+	asked    []asked // what governance was asked for, oldest first
 	temper   temper
 	client   client
 	seen     seen
