@@ -27,5 +27,5 @@
 // are independent of it. [Directory] starts at most GOMAXPROCS goroutines for
 // signatures, which end before it returns.
 //
-// Reading order: verifier.go, state.go, signature.go, directory.go.
+// Reading order: decode.go, verifier.go, state.go, signature.go, directory.go.
 package audit

@@ -12,7 +12,6 @@ import (
 	"synod/internal/cose"
 	"synod/internal/identity"
 	"synod/internal/kv"
-	"synod/internal/ledger"
 	"synod/internal/merkle"
 	"synod/internal/tables"
 )
@@ -38,7 +37,8 @@ func (s *signatureWrites) take(m kv.MapWrites) error {
 
 // signature makes the check of a signature transaction, nil for any other.
 // What needs no public-key operation is checked here.
-func (v *Verifier) signature(e *ledger.Entry, w *signatureWrites, maps int) (*Check, error) {
+func (v *Verifier) signature(d *Decoded, w *signatureWrites) (*Check, error) {
+	e := d.entry
 	if w.node == nil && w.cose == nil && w.tree == nil {
 		return nil, nil
 	}
@@ -48,7 +48,7 @@ func (v *Verifier) signature(e *ledger.Entry, w *signatureWrites, maps int) (*Ch
 	if w.cose != nil {
 		want = 3
 	}
-	if w.node == nil || w.tree == nil || maps != want || len(e.Cipher) != 0 {
+	if w.node == nil || w.tree == nil || len(d.Maps) != want || len(e.Cipher) != 0 {
 		return nil, errors.New("a signature transaction with other tables than a signature's")
 	}
 	var rec tables.SignatureRecord
@@ -63,8 +63,11 @@ func (v *Verifier) signature(e *ledger.Entry, w *signatureWrites, maps int) (*Ch
 		return nil, fmt.Errorf("the signed root is not that of the entries before it: one of %d to %d was changed",
 			v.signed.SeqNo+1, e.TxID.SeqNo-1)
 	}
-	if err := sameTree(w.tree, e.TxID.SeqNo-1, root); err != nil {
-		return nil, err
+	switch {
+	case d.tree.fault != nil:
+		return nil, d.tree.fault
+	case d.tree.last != e.TxID.SeqNo-1 || d.tree.root != root:
+		return nil, errors.New("the serialised tree is not that of the entries before it")
 	}
 	check := &Check{TxID: e.TxID, Previous: v.signed, root: root, nodeSignature: rec.Sig, nodeCert: rec.Cert, serviceKey: v.state.serviceKey}
 	var err error
@@ -79,18 +82,6 @@ func (v *Verifier) signature(e *ledger.Entry, w *signatureWrites, maps int) (*Ch
 	return check, nil
 }
 
-// sameTree checks the serialised tree that a signature carries.
-func sameTree(serialised []byte, last synod.SeqNo, root merkle.Hash) error {
-	tree, err := merkle.Deserialise(serialised)
-	if err != nil {
-		return fmt.Errorf("serialised tree: %w", err)
-	}
-	if tree.MaxIndex() != uint64(last) || tree.Root() != root {
-		return errors.New("the serialised tree is not that of the entries before it")
-	}
-	return nil
-}
-
 // signingKey is the key of the node that a signature record names.
 func (v *Verifier) signingKey(rec *tables.SignatureRecord) (*ecdsa.PublicKey, error) {
 	status, known := v.state.nodeStatus[rec.Node]
@@ -101,14 +92,18 @@ func (v *Verifier) signingKey(rec *tables.SignatureRecord) (*ecdsa.PublicKey, er
 	case status == tables.NodePending:
 		return nil, fmt.Errorf("signed by node %s, which is not trusted yet", rec.Node)
 	}
-	if rec.Cert != "" {
+	if rec.Cert == "" {
+		return key, nil
+	}
+	if v.cert.pem != rec.Cert {
 		of, err := certificateKey([]byte(rec.Cert))
 		if err != nil {
 			return nil, fmt.Errorf("certificate in the signature record: %w", err)
 		}
-		if !of.Equal(key) {
-			return nil, fmt.Errorf("the certificate in the signature record is not that of node %s", rec.Node)
-		}
+		v.cert.pem, v.cert.key = rec.Cert, of
+	}
+	if !v.cert.key.Equal(key) {
+		return nil, fmt.Errorf("the certificate in the signature record is not that of node %s", rec.Node)
 	}
 	return key, nil
 }

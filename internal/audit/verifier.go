@@ -1,10 +1,10 @@
 package audit
 
 import (
+	"crypto/ecdsa"
 	"fmt"
 
 	"synod"
-	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/merkle"
 	"synod/internal/tables"
@@ -46,6 +46,10 @@ type Verifier struct {
 	signed  synod.TxID // last signature added
 	state   state
 	entries uint64
+	cert    struct { // of the signature before: mostly the next one's too
+		pem string
+		key *ecdsa.PublicKey
+	}
 
 	signatures, coseSignatures uint64
 }
@@ -97,33 +101,31 @@ func (v *Verifier) RootAt(seqno synod.SeqNo) ([32]byte, bool) {
 // which the caller runs when and where it likes; the root has been compared
 // already. An error is an *Error without file; the verifier is of no use
 // after it.
-func (v *Verifier) Add(e *ledger.Entry) (*Check, error) {
-	check, _, err := v.AddDecoded(e)
-	return check, err
-}
+func (v *Verifier) Add(e *ledger.Entry) (*Check, error) { return v.AddDecoded(Decode(e)) }
 
-// AddDecoded is Add for those who also want what the entry writes to public maps.
-func (v *Verifier) AddDecoded(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
-	check, maps, err := v.add(e)
+// AddDecoded is Add for those who have decoded the entry already.
+func (v *Verifier) AddDecoded(d *Decoded) (*Check, error) {
+	check, err := v.add(d)
 	if err != nil {
-		return nil, nil, &Error{TxID: e.TxID, Since: v.signed, Reason: err.Error()}
+		return nil, &Error{TxID: d.entry.TxID, Since: v.signed, Reason: err.Error()}
 	}
-	return check, maps, nil
+	return check, nil
 }
 
-func (v *Verifier) add(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
+func (v *Verifier) add(d *Decoded) (*Check, error) {
+	e := d.entry
 	if want := v.last.SeqNo + 1; e.TxID.SeqNo != want {
-		return nil, nil, fmt.Errorf("the entry after %s should be number %d", v.last, want)
+		return nil, fmt.Errorf("the entry after %s should be number %d", v.last, want)
 	}
 	if e.TxID.View < v.last.View {
-		return nil, nil, fmt.Errorf("the view is lower than that of %s before it", v.last)
+		return nil, fmt.Errorf("the view is lower than that of %s before it", v.last)
 	}
-	maps, err := kv.DecodeDomain(e.PublicMaps, true)
-	if err != nil {
-		return nil, nil, fmt.Errorf("public domain: %w", err)
+	if d.fault != nil {
+		return nil, d.fault
 	}
 	var sig signatureWrites
-	for _, m := range maps {
+	for _, m := range d.Maps {
+		var err error
 		switch m.Name {
 		case tables.Nodes:
 			err = v.state.nodes(m)
@@ -135,14 +137,14 @@ func (v *Verifier) add(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
 			err = sig.take(m)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	check, err := v.signature(e, &sig, len(maps))
+	check, err := v.signature(d, &sig)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	v.tree.Append(e.Leaf())
+	v.tree.Append(d.leaf)
 	v.last = e.TxID
 	v.entries++
 	if check != nil {
@@ -160,5 +162,5 @@ func (v *Verifier) add(e *ledger.Entry) (*Check, []kv.MapWrites, error) {
 			v.tree.FlushTo(uint64(keep))
 		}
 	}
-	return check, maps, nil
+	return check, nil
 }

@@ -10,9 +10,10 @@
 // maps are handed out only when the tree over the entries that were read is the one
 // of the public part.
 //
-// [Public] starts at most GOMAXPROCS goroutines for signatures, which end before
-// it returns. A [Private] belongs to one goroutine, except where it says
-// otherwise.
+// [Public] starts goroutines that read and decode ahead, GOMAXPROCS of them and one,
+// and as many for signatures; [Private] some that decrypt ahead. All end before
+// the call returns that started them. A [Private] belongs to one goroutine, except
+// where it says otherwise.
 //
-// Reading order: public.go, secrets.go, private.go.
+// Reading order: ahead.go, public.go, secrets.go, private.go.
 package recovery

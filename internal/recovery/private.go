@@ -26,7 +26,6 @@ type Private struct {
 	base    *kv.Base
 	tree    *merkle.Tree
 	at      atomic.Uint64 // the entry that the base is after
-	text    []byte        // scratch for commit evidence
 }
 
 // NewPrivate starts after an entry: base holds the private maps then, tree is
@@ -43,51 +42,55 @@ func (p *Private) At() synod.SeqNo { return synod.SeqNo(p.at.Load()) }
 
 // Run reads up to an entry, which must be on disk.
 func (p *Private) Run(ctx context.Context, to synod.SeqNo) error {
-	for p.At() < to {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		raw, err := p.log.Read(p.At()+1, to, readMax)
-		if err != nil {
-			return err
-		}
-		for _, b := range raw {
-			if err := p.entry(b); err != nil {
-				return err
+	if p.At() >= to {
+		return ctx.Err()
+	}
+	return ahead(ctx, p.log, p.At()+1, to, p.open, func(entries []opened) error {
+		for _, o := range entries {
+			if want := p.At() + 1; o.id.SeqNo != want {
+				return fmt.Errorf("%w: %s in the place of %d", ErrDiffers, o.id, want)
 			}
+			p.base.Apply(o.ws, o.id.SeqNo)
+			p.tree.Append(o.leaf)
+			p.at.Store(uint64(o.id.SeqNo))
 		}
 		p.tree.FlushTo(p.tree.MaxIndex())
-	}
-	return nil
+		return nil
+	})
 }
 
-func (p *Private) entry(b []byte) error {
+// opened is an entry that its ledger secret has opened.
+type opened struct {
+	id   synod.TxID
+	leaf merkle.Hash
+	ws   *kv.WriteSet
+}
+
+// open checks and decrypts an entry. It runs on several goroutines.
+func (p *Private) open(b []byte) (opened, error) {
 	e, err := ledger.ParseEntry(b)
 	if err != nil {
-		return err
-	}
-	if want := p.At() + 1; e.TxID.SeqNo != want {
-		return fmt.Errorf("%w: %s in the place of %d", ErrDiffers, e.TxID, want)
+		return opened{}, err
 	}
 	secret, err := p.secrets.At(e.TxID.SeqNo)
 	if err != nil {
-		return err
+		return opened{}, err
 	}
 	if e.Type.HasEvidence() {
-		p.text = secret.CommitEvidence(p.text[:0], e.TxID)
-		if sha256.Sum256(p.text) != e.Evidence {
-			return fmt.Errorf("entry %s: the commit evidence is not that of its ledger secret", e.TxID)
+		var text [evidenceRoom]byte
+		if sha256.Sum256(secret.CommitEvidence(text[:0], e.TxID)) != e.Evidence {
+			return opened{}, fmt.Errorf("entry %s: the commit evidence is not that of its ledger secret", e.TxID)
 		}
 	}
 	ws, err := machine.Open(e, secret)
 	if err != nil {
-		return fmt.Errorf("entry %s: %w", e.TxID, err)
+		return opened{}, fmt.Errorf("entry %s: %w", e.TxID, err)
 	}
-	p.base.Apply(ws, e.TxID.SeqNo)
-	p.tree.Append(e.Leaf())
-	p.at.Store(uint64(e.TxID.SeqNo))
-	return nil
+	return opened{e.TxID, e.Leaf(), ws}, nil
 }
+
+// evidenceRoom is enough for any commit evidence, in bytes.
+const evidenceRoom = 128
 
 // Base hands out the maps. root is that of the tree over the entries up to At, as
 // the public part has it; the error is ErrDiffers if it is another. The Private

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"synod"
@@ -14,11 +15,8 @@ import (
 	"synod/internal/merkle"
 )
 
-// readMax is how many bytes of the ledger are read at once.
-const readMax = 4 << 20
-
-// checksMax bounds the signatures that are being verified.
-const checksMax = 64
+// claimsMax bounds the runs of signatures that are being verified.
+const claimsMax = 8
 
 // ErrNothing says that no signature in the ledger can be believed.
 var ErrNothing = errors.New("the ledger holds no signature that can be believed")
@@ -87,28 +85,49 @@ type public struct {
 	view     synod.View   // of the newest entry
 	opened   []synod.TxID // the first entry of each view that has one
 
-	jobs    chan *pending
+	claims  chan *claim
 	workers sync.WaitGroup
-	waiting []*pending // in ledger order
+	waiting []*claim       // in ledger order
+	checks  []*audit.Check // of the signatures since the last claim
 
-	signatures []synod.SeqNo // verified, and not vouched for by one after them
+	signatures []synod.SeqNo // not vouched for by one after them
 }
 
-// pending is a signature that is being verified.
-type pending struct {
-	check   *audit.Check
-	vouched bool       // by the service's key; set before done
-	done    chan error // one place
+// claim is a run of signatures of which the newest that can be believed is
+// looked for. That one covers all before it, whose roots have been compared with
+// the tree: verifying them too would cost most of a recovery's time.
+type claim struct {
+	checks []*audit.Check
+	done   chan verdict // one place
+}
+
+// verdict is what became of a claim.
+type verdict struct {
+	good int   // the signature to be believed, -1 for none
+	bad  error // the newest one of all does not verify
+}
+
+func (c *claim) judge() verdict {
+	v := verdict{good: -1}
+	for i, check := range slices.Backward(c.checks) {
+		err := check.Run()
+		if err != nil && v.bad == nil {
+			v.bad = err
+		}
+		if err == nil && check.Vouched() {
+			v.good = i
+			return v
+		}
+	}
+	return v
 }
 
 func (p *public) start() {
-	p.jobs = make(chan *pending, checksMax)
+	p.claims = make(chan *claim, claimsMax)
 	for range runtime.GOMAXPROCS(0) {
 		p.workers.Go(func() {
-			for job := range p.jobs {
-				err := job.check.Run()
-				job.vouched = err == nil && job.check.Vouched()
-				job.done <- err
+			for c := range p.claims {
+				c.done <- c.judge()
 			}
 		})
 	}
@@ -122,61 +141,77 @@ func (p *public) entries() error {
 		return fmt.Errorf("%w: the ledger lacks the entries %d to %d: bring the files that hold them, or a snapshot of entry %d or later",
 			ErrCommitted, next, first-1, first-1)
 	}
-	for next <= p.out.Present && p.out.Reason == "" {
-		if err := p.ctx.Err(); err != nil {
-			return err
-		}
-		raw, err := p.log.Read(next, p.out.Present, readMax)
-		var disk *ledger.IOError
-		switch {
-		case errors.As(err, &disk):
-			return err
-		case err != nil:
-			p.out.Reason = err.Error()
-		}
-		for i := 0; i < len(raw) && p.out.Reason == ""; i++ {
-			if err := p.entry(raw[i]); err != nil {
-				p.out.Reason = err.Error()
+	if next > p.out.Present {
+		return nil
+	}
+	err := ahead(p.ctx, p.log, next, p.out.Present, decode, func(entries []*audit.Decoded) error {
+		for _, e := range entries {
+			if err := p.entry(e); err != nil {
+				return err
 			}
-			next++
+		}
+		if err := p.claim(); err != nil {
+			return err
 		}
 		p.seen(p.out.Last)
+		return nil
+	})
+	var disk *ledger.IOError
+	if errors.As(err, &disk) || p.ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		p.out.Reason = err.Error()
 	}
 	return nil
 }
 
-func (p *public) entry(b []byte) error {
+// decode runs on several goroutines.
+func decode(b []byte) (*audit.Decoded, error) {
 	e, err := ledger.ParseEntry(b)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	check, maps, err := p.verifier.AddDecoded(e)
+	return audit.Decode(e), nil
+}
+
+func (p *public) entry(e *audit.Decoded) error {
+	check, err := p.verifier.AddDecoded(e)
 	if err != nil {
 		return err
 	}
-	if err := p.store.Commit(&kv.WriteSet{Maps: maps}, e.TxID); err != nil {
+	id := e.TxID()
+	if err := p.store.Commit(&kv.WriteSet{Maps: e.Maps}, id); err != nil {
 		return err
 	}
-	p.out.Read = e.TxID.SeqNo
-	if e.TxID.View > p.view {
-		p.view, p.opened = e.TxID.View, append(p.opened, e.TxID)
+	p.out.Read = id.SeqNo
+	if id.View > p.view {
+		p.view, p.opened = id.View, append(p.opened, id)
 	}
-	if check == nil {
-		return nil
+	if check != nil {
+		p.checks = append(p.checks, check)
 	}
-	job := &pending{check: check, done: make(chan error, 1)}
-	p.waiting = append(p.waiting, job)
-	p.jobs <- job
+	return nil
+}
+
+// claim has the signatures looked at that have come since the last time, and
+// takes the verdicts on those before.
+func (p *public) claim() error {
+	if len(p.checks) > 0 {
+		c := &claim{checks: p.checks, done: make(chan verdict, 1)}
+		p.waiting, p.checks = append(p.waiting, c), nil
+		p.claims <- c
+	}
 	for len(p.waiting) > 0 {
 		select {
-		case err := <-p.waiting[0].done:
-			if err := p.believe(err); err != nil {
+		case v := <-p.waiting[0].done:
+			if err := p.believe(v); err != nil {
 				return err
 			}
 			continue
 		default:
 		}
-		if len(p.waiting) < checksMax {
+		if len(p.waiting) < claimsMax {
 			return nil
 		}
 		if err := p.believe(<-p.waiting[0].done); err != nil {
@@ -186,37 +221,45 @@ func (p *public) entry(b []byte) error {
 	return nil
 }
 
-// believe takes the verdict on the oldest signature that waits. One that the
+// believe takes the verdict on the oldest claim that waits. A signature that the
 // service's key does not vouch for is believed with the next for which it does:
 // members know their service by that key, and the ledger must not end in what
 // others have added.
-func (p *public) believe(verdict error) error {
-	id, vouched := p.waiting[0].check.TxID, p.waiting[0].vouched
+func (p *public) believe(v verdict) error {
+	checks := p.waiting[0].checks
 	p.waiting = p.waiting[1:]
-	if verdict != nil {
-		p.waiting = nil // none after it counts
-		return verdict
+	for i, check := range checks {
+		p.signatures = append(p.signatures, check.TxID.SeqNo)
+		if i == v.good {
+			p.trust(check.TxID)
+		}
 	}
-	p.signatures = append(p.signatures, id.SeqNo)
-	if !vouched {
-		return nil
+	if v.bad != nil {
+		p.waiting, p.checks = nil, nil // none after it counts
 	}
+	return v.bad
+}
+
+// trust takes all up to a signature for good.
+func (p *public) trust(id synod.TxID) {
 	p.out.Last = id
 	p.out.Signatures = append(p.out.Signatures, p.signatures...)
 	p.signatures = p.signatures[:0]
 	p.verifier.Hold(id.SeqNo)
 	p.store.Compact(id.SeqNo)
-	return nil
 }
 
 // end waits for the signatures.
 func (p *public) end() error {
+	if err := p.claim(); err != nil {
+		p.out.Reason = err.Error()
+	}
 	for len(p.waiting) > 0 {
 		if err := p.believe(<-p.waiting[0].done); err != nil {
 			p.out.Reason = err.Error()
 		}
 	}
-	close(p.jobs)
+	close(p.claims)
 	p.workers.Wait()
 	return p.ctx.Err()
 }

@@ -1,11 +1,13 @@
 package recovery_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,5 +133,35 @@ func TestUnsignedView(t *testing.T) {
 	}
 	if cap(got.ViewStarts) > 1000 {
 		t.Errorf("room for %d views", cap(got.ViewStarts))
+	}
+}
+
+// TestBadSignature changes a signature that nothing covers: the ledger ends with
+// the one before it, whatever else is looked at together with it.
+func TestBadSignature(t *testing.T) {
+	_, log, read := ledgerOfCCF(t)
+	want := read()
+	last := want.Signatures[len(want.Signatures)-1]
+	entries, err := log.Read(last, last, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Clone(entries[0])
+	at := bytes.Index(bad, []byte(`"sig":"`)) + len(`"sig":"`) + 40 // within r or s
+	if bad[at] == 'A' {
+		bad[at] = 'B'
+	} else {
+		bad[at] = 'A'
+	}
+	if err := log.Truncate(last - 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Append(last, [][]byte{bad}); err != nil {
+		t.Fatal(err)
+	}
+	got := read()
+	before := want.Signatures[len(want.Signatures)-2]
+	if got.Last.SeqNo != before || got.Read != last || !strings.Contains(got.Reason, "signature does not verify") || !slices.Equal(got.Signatures, want.Signatures[:len(want.Signatures)-1]) {
+		t.Errorf("believed up to %s, read up to %d: %q; want up to %d", got.Last, got.Read, got.Reason, before)
 	}
 }
