@@ -15,6 +15,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/tables"
+	"synod/internal/verdict"
 )
 
 // deployment is an application that a service has had, or for a while none.
@@ -32,7 +33,7 @@ func (n *conn) deployments(ctx context.Context, dirs []string) ([]*deployment, e
 	if n.serviceCert == "" {
 		return nil, client.ErrNoServiceCertificate
 	}
-	want, err := serviceKeyID(n.serviceCert)
+	want, err := serviceCertificate(n.serviceCert)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +41,8 @@ func (n *conn) deployments(ctx context.Context, dirs []string) ([]*deployment, e
 	if err != nil {
 		return nil, ledgerError(err)
 	}
-	if err := sameService(report, want); err != nil {
-		return nil, err
+	if err := verdict.SameService(report, want); err != nil {
+		return nil, ledgerError(err)
 	}
 	for len(past) > 0 && past[len(past)-1].TxID.SeqNo > report.Good.SeqNo {
 		past = past[:len(past)-1]

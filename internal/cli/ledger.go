@@ -1,16 +1,11 @@
 package cli
 
 import (
-	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +13,7 @@ import (
 	"synod/internal/audit"
 	"synod/internal/govaudit"
 	"synod/internal/identity"
-	"synod/internal/kv"
-	"synod/internal/ledger"
+	"synod/internal/verdict"
 )
 
 func newLedger(env *Env) *cobra.Command {
@@ -109,10 +103,10 @@ make by themselves. See docs/audit.md.`,
 				return usagef(cmd, "--contains: %w", err)
 			}
 		}
-		var want string
+		var want []byte
 		if *cert != "" {
 			var err error
-			if want, err = serviceKeyID(*cert); err != nil {
+			if want, err = serviceCertificate(*cert); err != nil {
 				return err
 			}
 		}
@@ -120,12 +114,11 @@ make by themselves. See docs/audit.md.`,
 		if report == nil {
 			return err
 		}
-		if err == nil && want != "" {
-			err = sameService(report, want)
+		if err == nil && want != nil {
+			err = verdict.SameService(report, want)
 		}
-		if err == nil && report.Good.SeqNo < least.SeqNo {
-			err = withHint(&unverified{fmt.Errorf("the ledger is signed up to %s only, before %s", report.Good, least)},
-				"entries at its end were taken away, or this is an older copy")
+		if err == nil {
+			err = verdict.Reaches(report, least)
 		}
 		if err == nil {
 			err = governanceError(history)
@@ -140,43 +133,22 @@ make by themselves. See docs/audit.md.`,
 
 // ledgerError gives damage its exit code and its hint.
 func ledgerError(err error) error {
-	var bytesError *ledger.CorruptError
-	var entryError *audit.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &bytesError):
-		return withHint(&unverified{err}, bytesError.Hint)
-	case errors.As(err, &entryError):
-		return withHint(&unverified{err}, entryError.Hint())
+	if hint, ok := verdict.LedgerHint(err); ok {
+		return withHint(&unverified{err}, hint)
 	}
 	return err
 }
 
-func serviceKeyID(file string) (string, error) {
+// serviceCertificate reads a certificate that a ledger is compared with.
+func serviceCertificate(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("read service certificate: %w", err)
+		return nil, fmt.Errorf("read service certificate: %w", err)
 	}
-	cert, err := identity.ParseCertPEM(b)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
+	if _, err := identity.ParseCertPEM(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return identity.ServiceKID(cert.PublicKey), nil
-}
-
-func sameService(r *audit.Report, keyID string) error {
-	for i, s := range r.Services {
-		if s.KeyID != keyID {
-			continue
-		}
-		if i == len(r.Services)-1 {
-			return nil
-		}
-		return withHint(&unverified{fmt.Errorf("the certificate is that of an earlier service, from %s to %s", s.Since, r.Services[i+1].Since)},
-			"the service was recovered since: use the present certificate")
-	}
-	return withHint(&unverified{errors.New("the certificate is not of this ledger's service")}, "this is another service's ledger or certificate")
+	return b, nil
 }
 
 func printReport(p *printer, r *audit.Report, history *govaudit.Report, err error) error {
@@ -232,7 +204,10 @@ their part is shown. Nothing is verified.`,
 		if err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		e, file, offset, err := findEntry(cmd.Context(), a[0], seqno)
+		e, file, offset, err := verdict.FindEntry(cmd.Context(), a[0], seqno)
+		if errors.Is(err, verdict.ErrNoEntry) {
+			return withHint(err, "list the files with synod ledger ls "+a[0])
+		}
 		if err != nil {
 			return ledgerError(err)
 		}
@@ -244,11 +219,11 @@ their part is shown. Nothing is verified.`,
 				return err
 			}
 		}
-		maps, err := kv.DecodeDomain(e.PublicMaps, true)
+		out, err := verdict.ShowEntry(e, file, offset)
 		if err != nil {
-			return ledgerError(&ledger.CorruptError{File: file, Offset: offset, SeqNo: seqno, Reason: err.Error()})
+			return ledgerError(err)
 		}
-		return printEntry(p, e, maps, file, offset)
+		return printEntry(p, out)
 	}
 	return c
 }
@@ -265,124 +240,24 @@ func seqnoOf(s string) (synod.SeqNo, synod.TxID, error) {
 	return synod.SeqNo(n), synod.TxID{}, nil
 }
 
-// findEntry reads one entry, walking the chunk that it is in.
-func findEntry(ctx context.Context, dir string, seqno synod.SeqNo) (*ledger.Entry, string, int64, error) {
-	chunks, _, err := audit.List(dir)
-	if err != nil {
-		return nil, "", 0, err
-	}
-	for i := len(chunks) - 1; i >= 0; i-- {
-		c := chunks[i]
-		if c.First > seqno || c.Last != 0 && c.Last < seqno {
-			continue
-		}
-		f, err := os.Open(c.File)
-		if err != nil {
-			return nil, "", 0, fmt.Errorf("open chunk: %w", err)
-		}
-		defer f.Close()
-		s, err := ledger.NewScanner(f, c.SizeBytes, c.First)
-		for err == nil && ctx.Err() == nil {
-			at := s.Offset()
-			var e *ledger.Entry
-			if e, err = s.Next(); err == nil && e.TxID.SeqNo == seqno {
-				return e, c.File, at, nil
-			}
-		}
-		var bad *ledger.CorruptError
-		if errors.As(err, &bad) && bad.File == "" {
-			bad.File = c.File
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, "", 0, err
-		}
-		break
-	}
-	return nil, "", 0, withHint(fmt.Errorf("no entry %d in %s", seqno, dir), "list the files with synod ledger ls "+dir)
-}
-
-// shownEntry is an entry as show prints it.
-type shownEntry struct {
-	TransactionID string     `json:"transaction_id"`
-	File          string     `json:"file"`
-	Offset        int64      `json:"offset"`
-	SizeBytes     int        `json:"size_bytes"`
-	Flags         byte       `json:"flags"`
-	Type          byte       `json:"type"`
-	Signature     bool       `json:"signature"`
-	PrivateBytes  int        `json:"private_bytes"`
-	ClaimsDigest  string     `json:"claims_digest"`
-	WriteSet      string     `json:"write_set_digest"`
-	Leaf          string     `json:"leaf"`
-	Tables        []shownMap `json:"tables"`
-}
-
-type shownMap struct {
-	Name    string       `json:"name"`
-	Writes  []shownWrite `json:"writes"`
-	Removes []string     `json:"removes"`
-}
-
-type shownWrite struct {
-	Key   string `json:"key"`
-	Value any    `json:"value"` // the JSON that it is, else text, else hex:…
-}
-
-func printEntry(p *printer, e *ledger.Entry, maps []kv.MapWrites, file string, offset int64) error {
-	digest, leaf := e.WriteSetDigest(), e.Leaf()
-	out := shownEntry{
-		TransactionID: e.TxID.String(), File: file, Offset: offset, SizeBytes: len(e.Raw), Flags: e.Flags,
-		Type: byte(e.Type), Signature: e.IsSignature(), PrivateBytes: len(e.Cipher),
-		ClaimsDigest: hex.EncodeToString(e.Claims[:]), WriteSet: hex.EncodeToString(digest[:]), Leaf: hex.EncodeToString(leaf[:]),
-		Tables: []shownMap{},
-	}
-	for _, m := range maps {
-		shown := shownMap{Name: m.Name, Writes: []shownWrite{}, Removes: []string{}}
-		for _, w := range m.Writes {
-			shown.Writes = append(shown.Writes, shownWrite{printable(w.Key), value(w.Value)})
-		}
-		for _, k := range m.Removes {
-			shown.Removes = append(shown.Removes, printable(k))
-		}
-		out.Tables = append(out.Tables, shown)
-	}
+func printEntry(p *printer, out *verdict.Entry) error {
 	if p.format == formatJSON {
 		return p.json(out)
 	}
 	w := p.out
-	fmt.Fprintf(w, "transaction %s at %s offset %d, %d bytes (%d private), flags %d, type %d\n", out.TransactionID, file, offset,
+	fmt.Fprintf(w, "transaction %s at %s offset %d, %d bytes (%d private), flags %d, type %d\n", out.TransactionID, out.File, out.Offset,
 		out.SizeBytes, out.PrivateBytes, out.Flags, out.Type)
 	fmt.Fprintf(w, "leaf        %s\nwrite set   %s\nclaims      %s\n", out.Leaf, out.WriteSet, out.ClaimsDigest)
-	for _, m := range maps {
+	for _, m := range out.Tables {
 		fmt.Fprintln(w, m.Name)
 		for _, wr := range m.Writes {
-			fmt.Fprintf(w, "  %s = %s\n", printable(wr.Key), oneLine(printable(wr.Value)))
+			fmt.Fprintf(w, "  %s = %s\n", wr.Key, oneLine(wr.Text()))
 		}
 		for _, k := range m.Removes {
-			fmt.Fprintf(w, "  %s removed\n", printable(k))
+			fmt.Fprintf(w, "  %s removed\n", k)
 		}
 	}
 	return nil
-}
-
-// printable is text as it is, anything else as hex:….
-func printable(b []byte) string {
-	if !utf8.Valid(b) {
-		return "hex:" + hex.EncodeToString(b)
-	}
-	for _, r := range string(b) {
-		if r < ' ' && r != '\n' && r != '\t' && r != '\r' || r == 0x7f {
-			return "hex:" + hex.EncodeToString(b)
-		}
-	}
-	return string(b)
-}
-
-func value(b []byte) any {
-	if json.Valid(b) {
-		return json.RawMessage(b)
-	}
-	return printable(b)
 }
 
 // oneLine cuts long values of a table for the screen; -o json shows them whole.

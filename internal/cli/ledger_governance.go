@@ -9,6 +9,7 @@ import (
 
 	"synod/internal/audit"
 	"synod/internal/govaudit"
+	"synod/internal/verdict"
 )
 
 // verifyLedger is audit.Directory, with the history of governance if wanted.
@@ -57,7 +58,7 @@ func printHistory(w io.Writer, r *govaudit.Report) {
 }
 
 func printFinding(w io.Writer, f govaudit.Finding) {
-	fmt.Fprintf(w, "  !! %s %s: %s\n", f.TxID, f.Kind, oneLine(printable([]byte(f.Text))))
+	fmt.Fprintf(w, "  !! %s %s: %s\n", f.TxID, f.Kind, oneLine(verdict.Printable([]byte(f.Text))))
 }
 
 // eventLine says when, who, and what.
@@ -67,9 +68,9 @@ func eventLine(e govaudit.Event) string {
 		at = time.Unix(int64(min(e.CreatedAt, 1<<40)), 0).UTC().Format(time.RFC3339) //nolint:gosec // bounded
 	}
 	if e.Member != "" {
-		who = "member " + printable([]byte(short(string(e.Member))))
+		who = "member " + verdict.Printable([]byte(short(string(e.Member))))
 		if len(e.MemberData) > 0 {
-			who += " " + oneLine(printable(e.MemberData))
+			who += " " + oneLine(verdict.Printable(e.MemberData))
 		}
 	}
 	s := fmt.Sprintf("%-8s %-20s %s %s", e.TxID, at, who, e.What)
@@ -77,10 +78,10 @@ func eventLine(e govaudit.Event) string {
 		s += " " + e.Vote
 	}
 	if e.Proposal != "" {
-		s += " " + printable([]byte(short(e.Proposal)))
+		s += " " + verdict.Printable([]byte(short(e.Proposal)))
 	}
 	if len(e.Actions) > 0 {
-		s += ": " + oneLine(printable([]byte(strings.Join(e.Actions, ", "))))
+		s += ": " + oneLine(verdict.Printable([]byte(strings.Join(e.Actions, ", "))))
 	}
 	if e.State != "" {
 		s += ", " + string(e.State)
@@ -88,7 +89,7 @@ func eventLine(e govaudit.Event) string {
 	if len(e.Tables) > 0 {
 		names := make([]string, len(e.Tables))
 		for i, n := range e.Tables {
-			names[i] = printable([]byte(strings.TrimPrefix(n, "public:")))
+			names[i] = verdict.Printable([]byte(strings.TrimPrefix(n, "public:")))
 		}
 		s += " → " + strings.Join(names, " ")
 	}

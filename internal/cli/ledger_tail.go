@@ -12,6 +12,7 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/verdict"
 )
 
 func newLedgerTail(env *Env) *cobra.Command {
@@ -101,15 +102,15 @@ func printEvent(p *printer, e client.Event) error {
 	}
 	var change client.Change
 	if err := json.Unmarshal(e.Data, &change); err != nil || change.TransactionID != e.ID {
-		_, err := fmt.Fprintf(p.out, "%s  %s\n", e.ID, oneLine(printable(e.Data)))
+		_, err := fmt.Fprintf(p.out, "%s  %s\n", e.ID, oneLine(verdict.Printable(e.Data)))
 		return err
 	}
 	for _, w := range change.Writes {
-		text := "= " + oneLine(printable(w.Value))
+		text := "= " + oneLine(verdict.Printable(w.Value))
 		if w.Deleted {
 			text = "removed"
 		}
-		if _, err := fmt.Fprintf(p.out, "%s  %s  %s %s\n", e.ID, w.Map, printable(w.Key), text); err != nil {
+		if _, err := fmt.Fprintf(p.out, "%s  %s  %s %s\n", e.ID, w.Map, verdict.Printable(w.Key), text); err != nil {
 			return err
 		}
 	}

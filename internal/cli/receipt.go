@@ -14,6 +14,7 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/verdict"
 	"synod/receipt"
 )
 
@@ -57,7 +58,7 @@ against the service's certificate and prints it as JSON, or writes it to --out.`
 			if errors.As(err, &refused) || unreachable(err) {
 				return err
 			}
-			return withHint(&unverified{err}, unverifiedHint(err))
+			return withHint(&unverified{err}, verdict.Hint(err))
 		}
 		body := append(bytes.TrimSpace(v.JSON), '\n')
 		if *out == "" {
@@ -123,14 +124,14 @@ transaction it is of. Exit code 3 means that it does not verify.`,
 		if err != nil {
 			return fmt.Errorf("read receipt: %w", err)
 		}
-		res, kind, err := verifyReceipt(body, opts)
+		v, err := verdict.VerifyReceipt(body, opts)
 		if errors.Is(err, receipt.ErrTrust) {
 			return fmt.Errorf("%s: %w", *cert, err)
 		}
 		if err != nil {
-			return withHint(&unverified{fmt.Errorf("%s: %w", a[0], err)}, unverifiedHint(err))
+			return withHint(&unverified{fmt.Errorf("%s: %w", a[0], err)}, v.Hint)
 		}
-		return p.line(receiptJSON(res, kind), "verified: %s", receiptText(res, kind))
+		return p.line(v, "verified: %s", receiptText(v))
 	}
 	return c
 }
@@ -183,54 +184,9 @@ func readEndorsements(file string) ([][]byte, error) {
 	return body.Endorsements, nil
 }
 
-// verifyReceipt verifies JSON, which starts with a brace, or COSE.
-func verifyReceipt(body []byte, opts receipt.Options) (receipt.Result, string, error) {
-	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '{' {
-		r, err := receipt.Parse(body)
-		if err != nil {
-			return receipt.Result{}, "", err
-		}
-		res, err := r.Verify(opts)
-		return res, "JSON", err
+func receiptText(v *verdict.Receipt) string {
+	if v.IsSignature {
+		return fmt.Sprintf("%s receipt of a signature over root %s", v.Kind, v.Root)
 	}
-	r, err := receipt.ParseCOSE(body)
-	if err != nil {
-		return receipt.Result{}, "", err
-	}
-	res, err := r.Verify(opts)
-	return res, "COSE", err
-}
-
-func receiptJSON(res receipt.Result, kind string) map[string]any {
-	out := map[string]any{"verified": true, "kind": kind, "root": hex.EncodeToString(res.Root[:]), "is_signature": res.IsSignature}
-	if !res.TxID.IsZero() {
-		out["transaction_id"] = res.TxID
-		out["write_set_digest"] = hex.EncodeToString(res.WriteSetDigest[:])
-		out["claims_digest"] = hex.EncodeToString(res.ClaimsDigest[:])
-	}
-	if res.NodeID != "" {
-		out["node_id"] = string(res.NodeID)
-	}
-	return out
-}
-
-func receiptText(res receipt.Result, kind string) string {
-	if res.IsSignature {
-		return fmt.Sprintf("%s receipt of a signature over root %x", kind, res.Root)
-	}
-	return fmt.Sprintf("%s receipt of transaction %s", kind, res.TxID)
-}
-
-func unverifiedHint(err error) string {
-	switch {
-	case errors.Is(err, receipt.ErrMalformed):
-		return "a receipt is the JSON of /app/receipt, or a COSE_Sign1 message"
-	case errors.Is(err, receipt.ErrWrongService):
-		return "is this the present certificate of the right service?"
-	case errors.Is(err, receipt.ErrNoCertificate):
-		return "the receipt does not hold the certificate of the node that signed: fetch a newer one"
-	case errors.Is(err, receipt.ErrClaimsMismatch):
-		return "the receipt is genuine, but the application claimed something else"
-	}
-	return "do not rely on it: the receipt was changed, or is of something else"
+	return fmt.Sprintf("%s receipt of transaction %s", v.Kind, v.TransactionID)
 }
