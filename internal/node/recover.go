@@ -70,7 +70,9 @@ func (n *Node) chooseRecoverySnapshot(ctx context.Context) error {
 		}
 		return err
 	})
-	n.logRefused(ctx, refused)
+	for _, r := range refused {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("err", r.Error()))
+	}
 	switch {
 	case foreign != nil:
 		if err == nil {

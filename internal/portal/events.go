@@ -1,0 +1,104 @@
+package portal
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"synod/internal/arm"
+)
+
+// The event stream.
+const (
+	// streamsMax bounds the streams that are open at a time.
+	streamsMax = 512
+	// batchInterval is how long changes are gathered, so that a client gets at most
+	// ten batches a second.
+	batchInterval = 100 * time.Millisecond
+	// pingInterval keeps proxies from closing a quiet stream.
+	pingInterval = 15 * time.Second
+)
+
+// event says that something is new; the page reads what it shows of it.
+type event struct {
+	Kind      string `json:"kind"`
+	Network   string `json:"network,omitempty"`
+	Operation string `json:"operation,omitempty"`
+}
+
+// events tells what changes, until the client goes or the session ends. Each
+// stream begins with `resync`, on which a page reads everything again: what was
+// missed in between needs no memory here.
+func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
+	p.mu.Lock()
+	full := p.streams >= streamsMax
+	if !full {
+		p.streams++
+	}
+	p.mu.Unlock()
+	if full {
+		return &problem{http.StatusServiceUnavailable, "TooManyStreams", "Too many pages are open."}
+	}
+	defer func() {
+		p.mu.Lock()
+		p.streams--
+		p.mu.Unlock()
+	}()
+
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Time{}) // the stream lasts longer than any answer
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	changes := p.c.Store.Watch(r.Context())
+	fmt.Fprint(w, "retry: 1000\nevent: resync\ndata: {}\n\n")
+	if err := out.Flush(); err != nil {
+		return nil
+	}
+	ping := time.NewTicker(pingInterval)
+	defer ping.Stop()
+	for s := sessionIn(r.Context()); p.c.Now().Before(s.Until); {
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-ping.C:
+			fmt.Fprint(w, ": ping\n\n")
+		case c, ok := <-changes:
+			if !ok {
+				return nil
+			}
+			writeBatch(w, c, changes)
+		}
+		if out.Flush() != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// writeBatch writes a change and those that follow it closely, each once.
+func writeBatch(w http.ResponseWriter, first arm.Change, more <-chan arm.Change) {
+	batch := map[event]bool{eventOf(first): true}
+	for end := time.After(batchInterval); ; {
+		select {
+		case c, ok := <-more:
+			if ok {
+				batch[eventOf(c)] = true
+				continue
+			}
+		case <-end:
+		}
+		break
+	}
+	for e := range batch {
+		data, err := json.Marshal(e)
+		if err != nil {
+			continue // three texts
+		}
+		fmt.Fprintf(w, "data: %s\n\n", data)
+	}
+}
+
+func eventOf(c arm.Change) event {
+	return event{Kind: c.Kind, Network: c.Network.Name, Operation: c.Operation}
+}
