@@ -85,6 +85,9 @@ func proposalFrom(env *Env, cmd *cobra.Command, a []string, action string, given
 	case action == "" || len(a) > 0:
 		return nil, usagef(cmd, "name either a file or an --action")
 	}
+	if len(given) == 0 {
+		return client.ProposalBody(client.Action{Name: action}) // {} is an argument to some
+	}
 	values := map[string]any{}
 	for _, pair := range given {
 		name, value, ok := strings.Cut(pair, "=")

@@ -10,6 +10,7 @@ import (
 
 	"synod"
 	"synod/internal/kv"
+	"synod/internal/secrets"
 )
 
 // Follower is told what transactions wrote to one map, in order and once each,
@@ -163,7 +164,8 @@ func (h *History) catchUp(ctx context.Context, behind []*Follower) {
 		behind = left
 		switch {
 		case err != nil:
-			if text := err.Error(); text != said {
+			waits := hidden && errors.Is(err, secrets.ErrNoSecret) // for members' shares
+			if text := err.Error(); text != said && !waits {
 				said = text
 				h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the ledger cannot be read for an index", slog.String("err", text))
 			}

@@ -104,9 +104,9 @@ func (h *History) oldestSecret() (secrets.Entry, error) {
 		if err != nil {
 			return secrets.Entry{}, err
 		}
-		if oldest.StoredAt == 0 && len(known) == 1 {
+		if oldest.StoredAt == 0 && len(known) == 1 && !h.cfg.Hidden() {
 			// The newest of all: its place is the last write of the table, but not
-			// before a recovery is complete.
+			// before a recovery is complete: that write is the lost service's.
 			tx := h.cfg.Store.Begin()
 			defer tx.Release()
 			if at, ok := tx.VersionOfPreviousWrite(tables.HistoricalLedgerSecret, tables.UnitKey()); ok {
