@@ -149,6 +149,12 @@ type Status struct {
 
 	ServiceCertificate string     `json:"serviceCertificate,omitempty"` // PEM
 	PreviousIdentities []Identity `json:"previousIdentities,omitempty"` // oldest first
+	// ServiceStatus is what the network says of its service: Opening, Open,
+	// Recovering or WaitingForRecoveryShares.
+	ServiceStatus string `json:"serviceStatus,omitempty"`
+	// MadeAt is when the network first was as wanted; zero while it is being made
+	// and nothing in it is of value.
+	MadeAt time.Time `json:"madeAt,omitzero"`
 	// ConstitutionDigest is the SHA-256 of the constitution in force, in hex.
 	ConstitutionDigest string `json:"constitutionDigest,omitempty"`
 

@@ -1,0 +1,136 @@
+package process
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"synod/internal/provision"
+)
+
+// found is a process: its number, and when it began, in the kernel's ticks since
+// the machine has. Both together are never used twice.
+type found struct {
+	PID   int    `json:"pid"`
+	Began uint64 `json:"began"`
+}
+
+// beginOf reads when a process began; ok is false if there is none, or only what
+// is left of one that nobody has waited for.
+func beginOf(pid int) (began uint64, ok bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, false
+	}
+	// The name, in parentheses, may hold anything: what follows is counted from its
+	// end. See proc_pid_stat(5): 3 is the state, 22 the begin.
+	i := bytes.LastIndexByte(text, ')')
+	fields := strings.Fields(string(text[i+1:]))
+	if i < 0 || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return 0, false
+	}
+	began, err = strconv.ParseUint(fields[19], 10, 64)
+	return began, err == nil
+}
+
+func (p found) runs() bool {
+	began, ok := beginOf(p.PID)
+	return ok && began == p.Began
+}
+
+// commandHas says whether a process was started with that word.
+func commandHas(pid int, word string) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if err != nil {
+		return false
+	}
+	for _, w := range bytes.Split(text, []byte{0}) {
+		if string(w) == word {
+			return true
+		}
+	}
+	return false
+}
+
+// findProcess finds the process of the node in a directory, if it runs. Whoever
+// started it may have died before it was noted; then the configuration on the
+// command line tells it.
+func findProcess(home string) (found, bool) {
+	var p found
+	if readJSON(filepath.Join(home, "process.json"), &p) {
+		return p, p.runs() && commandHas(p.PID, configFile(home))
+	}
+	if _, err := os.Stat(configFile(home)); err != nil {
+		return found{}, false
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return found{}, false
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !commandHas(pid, configFile(home)) {
+			continue
+		}
+		if began, ok := beginOf(pid); ok {
+			p = found{pid, began}
+			// If this fails it is looked for again.
+			_ = writeJSON(filepath.Join(home, "process.json"), p)
+			return p, true
+		}
+	}
+	return found{}, false
+}
+
+// node is what there is of a node.
+func (d *Driver) node(network string, ordinal int) provision.Node {
+	home := d.home(network, ordinal)
+	n := provision.Node{Ordinal: ordinal}
+	var spec specFile
+	if readJSON(filepath.Join(home, "spec.json"), &spec) {
+		n.Kind, n.Zone, n.Release, n.StartedAt = spec.Kind, spec.Zone, spec.Release.Name, spec.StartedAt
+	}
+	p, alive := findProcess(home)
+	n.PID, n.Alive = p.PID, alive
+	if !alive {
+		n.Why = d.lastWords(network, ordinal)
+	}
+	var addresses map[string]string
+	if readJSON(filepath.Join(home, "rpc_addresses.json"), &addresses) {
+		n.Address = addresses["main"]
+	}
+	n.NodeID = nodeID(filepath.Join(home, "node_cert.pem"))
+	if n.Kind != provision.KindJoin {
+		if text, err := os.ReadFile(filepath.Join(home, "service_cert.pem")); err == nil {
+			n.ServiceCertificate = string(text)
+		}
+	}
+	_, err := os.Stat(filepath.Join(home, "replace"))
+	n.Replace = err == nil
+	return n
+}
+
+// nodeID is the identifier of a node by its certificate: the SHA-256 of its public
+// key in DER. It is empty until the file is there.
+func nodeID(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return ""
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
