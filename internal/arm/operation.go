@@ -17,6 +17,7 @@ const (
 	KindRenew    = "renew"
 	KindRecover  = "recover"
 	KindRehearse = "rehearse"
+	KindReplace  = "replace" // of one node
 )
 
 // States of operations that have ended. Any other word means that it runs; the
@@ -87,6 +88,11 @@ type RestoreInput struct {
 // UpgradeInput is the Input of KindUpgrade.
 type UpgradeInput struct {
 	Release string `json:"release"`
+}
+
+// ReplaceInput is the Input of KindReplace.
+type ReplaceInput struct {
+	Ordinal int `json:"ordinal"`
 }
 
 // MessageResult is the Result of KindBackup and KindRestore, as ARM's clients

@@ -26,6 +26,10 @@ type Filter struct {
 type Precondition struct {
 	Match     string // the ETag that it must have, or "*" for any; "" asks nothing
 	NoneMatch bool   // it must not exist
+
+	// NetworksMax is how many networks its subscription may have with it; 0 is
+	// no bound.
+	NetworksMax int
 }
 
 const networkColumns = `subscription, grp, name, location, tags, desired, status, etag, revision, created_at, created_by, modified_at, modified_by`
@@ -134,6 +138,11 @@ func (s *Store) PutDesired(ctx context.Context, n Network, cond Precondition, op
 		if err := cond.check(old, exists); err != nil {
 			return err
 		}
+		if !exists && cond.NetworksMax > 0 {
+			if err := checkQuota(ctx, tx, n.ID, cond.NetworksMax); err != nil {
+				return err
+			}
+		}
 		now := s.now().UTC()
 		stored = n
 		stored.ETag, stored.Revision = newETag(), old.Revision+1
@@ -154,13 +163,27 @@ func (s *Store) PutDesired(ctx context.Context, n Network, cond Precondition, op
 		return s.writeNetwork(ctx, tx, stored)
 	}, changes...)
 	if isUnique(err) {
-		err = &Error{Status: http.StatusConflict, Code: CodeAlreadyExists, Target: "name",
-			Message: fmt.Sprintf("The name %q is taken by a network in another resource group or subscription of this server.", n.ID.Name)}
+		err = &Error{
+			Status: http.StatusConflict, Code: CodeAlreadyExists, Target: "name",
+			Message: fmt.Sprintf("The name %q is taken by a network in another resource group or subscription of this server.", n.ID.Name),
+		}
 	}
 	if err != nil {
 		return Network{}, err
 	}
 	return stored, nil
+}
+
+func checkQuota(ctx context.Context, tx *sql.Tx, id NetworkID, most int) error {
+	var count int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM networks WHERE subscription = ?`, id.Subscription).Scan(&count); err != nil {
+		return err
+	}
+	if count < most {
+		return nil
+	}
+	return errorf(http.StatusConflict, CodeQuotaExceeded, "",
+		"The subscription %s has %d networks, and may have no more than %d. Delete one, or have the server's configuration allow more.", id.Subscription, count, most)
 }
 
 // startState is what a resource says of itself while an operation of a kind
@@ -179,13 +202,17 @@ func startState(kind string) string {
 func (c Precondition) check(old Network, exists bool) error {
 	switch {
 	case c.NoneMatch && exists:
-		return &Error{Status: http.StatusPreconditionFailed, Code: CodePreconditionFailed, Target: "If-None-Match",
-			Message: fmt.Sprintf("The network %q exists.", old.ID.Name)}
+		return &Error{
+			Status: http.StatusPreconditionFailed, Code: CodePreconditionFailed, Target: "If-None-Match",
+			Message: fmt.Sprintf("The network %q exists.", old.ID.Name),
+		}
 	case c.Match != "" && !exists:
 		return &Error{Status: http.StatusPreconditionFailed, Code: CodePreconditionFailed, Target: "If-Match", Message: "The network does not exist."}
 	case c.Match != "" && c.Match != "*" && c.Match != old.ETag:
-		return &Error{Status: http.StatusPreconditionFailed, Code: CodePreconditionFailed, Target: "If-Match",
-			Message: "The network was changed meanwhile: its ETag is " + old.ETag + ". Read it again and repeat the change."}
+		return &Error{
+			Status: http.StatusPreconditionFailed, Code: CodePreconditionFailed, Target: "If-Match",
+			Message: "The network was changed meanwhile: its ETag is " + old.ETag + ". Read it again and repeat the change.",
+		}
 	default:
 		return nil
 	}
@@ -248,7 +275,10 @@ func (s *Store) DeleteNetwork(ctx context.Context, id NetworkID) error {
 		if err != nil {
 			return err
 		}
-		return wantOne(tx.ExecContext(ctx, `DELETE FROM networks WHERE key = ?`, id.Key()))
+		if err := wantOne(tx.ExecContext(ctx, `DELETE FROM networks WHERE key = ?`, id.Key())); err != nil {
+			return err
+		}
+		return dropEmptyGroup(ctx, tx, id.Subscription, id.Group)
 	}, Change{Kind: ChangeNetwork, Network: id})
 }
 

@@ -37,9 +37,13 @@ func (s *Store) prepare(op *Operation) {
 	}
 	op.StartedAt = s.now().UTC()
 	op.UpdatedAt, op.EndedAt = op.StartedAt, time.Time{}
+	if op.Ended() {
+		op.EndedAt = op.StartedAt
+	}
 }
 
-// StartOperation stores a new operation and gives it its ID. While another runs
+// StartOperation stores a new operation and gives it its ID; one whose Status is
+// an end only records that there was nothing to do. While another runs
 // on the same network it is refused with OperationNotAllowed, unless it is a
 // delete: that cancels the other.
 func (s *Store) StartOperation(ctx context.Context, op *Operation) error {
@@ -49,6 +53,9 @@ func (s *Store) StartOperation(ctx context.Context, op *Operation) error {
 }
 
 func (s *Store) insertOperation(ctx context.Context, tx *sql.Tx, op Operation) error {
+	if op.Ended() {
+		return s.writeOperation(ctx, tx, op)
+	}
 	other, err := s.scanOperation(tx.QueryRowContext(ctx, `SELECT `+operationColumns+` FROM operations WHERE network = ? AND ended_at = ''`, op.Network.Key()))
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -134,13 +141,13 @@ func (s *Store) Operation(ctx context.Context, id string) (Operation, error) {
 
 // RunningOperations returns the operations that have not ended, oldest first.
 func (s *Store) RunningOperations(ctx context.Context) ([]Operation, error) {
-	return s.operations(ctx, `WHERE ended_at = '' ORDER BY started_at, id`)
+	return s.operations(ctx, `WHERE ended_at = '' ORDER BY started_at, rowid`)
 }
 
 // Operations returns the newest operations on a network, newest first, at most
 // limit.
 func (s *Store) Operations(ctx context.Context, id NetworkID, limit int) ([]Operation, error) {
-	return s.operations(ctx, `WHERE network = ? ORDER BY started_at DESC, id LIMIT ?`, id.Key(), limit)
+	return s.operations(ctx, `WHERE network = ? ORDER BY started_at DESC, rowid DESC LIMIT ?`, id.Key(), limit)
 }
 
 func (s *Store) operations(ctx context.Context, where string, args ...any) ([]Operation, error) {
