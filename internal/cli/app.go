@@ -51,7 +51,7 @@ is packed unchanged. Types are not checked: use tsc --noEmit.`,
 			}
 		}
 		return p.line(map[string]any{"file": file, "modules": len(res.Bundle.Modules), "size_bytes": len(text), "packed": res.Packed},
-			"wrote %s: %d modules, %d bytes", file, len(res.Bundle.Modules), len(text))
+			"wrote %s: %s, %d bytes", file, counted(len(res.Bundle.Modules), "module"), len(text))
 	}
 	return c
 }

@@ -102,7 +102,7 @@ func (d *appDiff) print(p *printer) error {
 		return p.json(d)
 	}
 	if d.Equal {
-		_, err := fmt.Fprintf(p.out, "no difference: %d endpoints, %d modules\n", d.endpoints, d.modules)
+		_, err := fmt.Fprintf(p.out, "no difference: %s, %s\n", counted(d.endpoints, "endpoint"), counted(d.modules, "module"))
 		return err
 	}
 	var out strings.Builder

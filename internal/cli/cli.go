@@ -105,7 +105,18 @@ command line: synod --config node.json --log-level info`,
 		newSandbox(env), newSim(env), newNode(), newMember(env), newUser(env), newProposal(env), newRecovery(env), newJWT(env), newIdentity(env),
 		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newBench(env), newVersion(env),
 	)
+	summarize(root.Commands())
 	return root
+}
+
+// summarize has the help of each command begin with what it is for.
+func summarize(commands []*cobra.Command) {
+	for _, c := range commands {
+		if c.Long != "" {
+			c.Long = c.Short + ".\n\n" + c.Long
+		}
+		summarize(c.Commands())
+	}
 }
 
 // newNode only documents the command: Run hands its arguments to serve.

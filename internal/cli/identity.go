@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -115,8 +116,8 @@ something does not verify.`,
 		if p.format == formatJSON {
 			return p.json(rep)
 		}
-		fmt.Fprintf(p.out, "verified: node %s is of the service %s (%s, %d recoveries)\n",
-			short(rep.NodeID), short(rep.Fingerprint), rep.ServiceStatus, rep.RecoveryCount)
+		fmt.Fprintf(p.out, "verified: node %s is of the service %s (%s, %s)\n",
+			short(rep.NodeID), short(rep.Fingerprint), rep.ServiceStatus, counted(rep.RecoveryCount, "recovery"))
 		fmt.Fprintf(p.out, "evidence: %s binds the node's key; measurement %s, host data %s\n", rep.Format, rep.Measurement, rep.HostData)
 		if !rep.Hardware {
 			fmt.Fprintln(p.out, "warning:  this evidence is for development; it proves nothing about the machine or the code")
@@ -157,7 +158,7 @@ func (n *conn) verifyIdentity(cmd *cobra.Command) (*identityReport, error) {
 		return nil, &unverified{fmt.Errorf("the node's certificate is not of the service of %s: %w", n.serviceCert, err)}
 	}
 	rep := &identityReport{Fingerprint: sum, ServiceStatus: network.ServiceStatus, RecoveryCount: network.RecoveryCount}
-	return rep, rep.addEvidence(cmd, cl, id.NodeCertificate)
+	return rep, rep.addEvidence(ctx, cl, id.NodeCertificate)
 }
 
 func signedBy(servicePEM []byte, node *x509.Certificate) error {
@@ -170,14 +171,14 @@ func signedBy(servicePEM []byte, node *x509.Certificate) error {
 }
 
 // addEvidence verifies the node's own evidence over its key.
-func (rep *identityReport) addEvidence(cmd *cobra.Command, cl *client.Client, node *x509.Certificate) error {
+func (rep *identityReport) addEvidence(ctx context.Context, cl *client.Client, node *x509.Certificate) error {
 	var quote struct {
 		Format       string `json:"format"`
 		NodeID       string `json:"node_id"`
 		Raw          string `json:"raw"`
 		Endorsements string `json:"endorsements"`
 	}
-	if _, err := cl.Get(cmd.Context(), "/node/quotes/self", &quote); err != nil {
+	if _, err := cl.Get(ctx, "/node/quotes/self", &quote); err != nil {
 		return fmt.Errorf("evidence: %w", err)
 	}
 	want, err := attest.ReportDataOf(node.PublicKey)

@@ -126,6 +126,9 @@ make by themselves. See docs/audit.md.`,
 		if perr := printReport(p, report, history, err); perr != nil {
 			return perr
 		}
+		if err == nil && *contains != "" && p.format != formatJSON {
+			fmt.Fprintf(p.out, "contains  %s\n", least)
+		}
 		return ledgerError(err)
 	}
 	return c
@@ -164,10 +167,10 @@ func printReport(p *printer, r *audit.Report, history *govaudit.Report, err erro
 		printHistory(w, history)
 	}
 	if err == nil {
-		fmt.Fprintf(w, "verified: %d entries in %d files, %d bytes, %d signatures (%d by the service)\n",
-			r.Entries, len(r.Chunks), r.SizeBytes, r.Signatures, r.COSESignatures)
+		fmt.Fprintf(w, "verified: %s in %s, %d bytes, %s (%d by the service)\n",
+			counted(r.Entries, "entry"), counted(len(r.Chunks), "file"), r.SizeBytes, counted(r.Signatures, "signature"), r.COSESignatures)
 	} else {
-		fmt.Fprintf(w, "NOT verified: read %d entries in %d files\n", r.Entries, len(r.Chunks))
+		fmt.Fprintf(w, "NOT verified: read %s in %s\n", counted(r.Entries, "entry"), counted(len(r.Chunks), "file"))
 	}
 	for _, s := range r.Services {
 		fmt.Fprintf(w, "service   from %-8s %s, key %s\n", s.Since, s.Status, short(s.KeyID))
@@ -179,7 +182,7 @@ func printReport(p *printer, r *audit.Report, history *govaudit.Report, err erro
 		if r.Cut.Dropped == 0 && r.Torn == nil {
 			fmt.Fprintf(w, "recovery  nothing to cut: would go on after %s\n", r.Good)
 		} else {
-			fmt.Fprintf(w, "recovery  would cut %s at offset %d, dropping %d entries after %s\n", r.Cut.File, r.Cut.Offset, r.Cut.Dropped, r.Good)
+			fmt.Fprintf(w, "recovery  would cut %s at offset %d, dropping %s after %s\n", r.Cut.File, r.Cut.Offset, counted(r.Cut.Dropped, "entry"), r.Good)
 		}
 	}
 	if r.Torn != nil {

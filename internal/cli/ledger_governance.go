@@ -29,11 +29,11 @@ func governanceError(r *govaudit.Report) error {
 	first := r.Findings[0]
 	hint := "each finding is listed; synod ledger show prints a transaction; docs/audit.md says what the kinds mean"
 	if r.Count(govaudit.Violation) == 0 {
-		return withHint(&unverified{fmt.Errorf("governance: %d transactions cannot be judged, the first is %s: %s",
-			len(r.Findings), first.TxID, first.Text)}, hint)
+		return withHint(&unverified{fmt.Errorf("governance: %s cannot be judged, the first is %s: %s",
+			counted(len(r.Findings), "transaction"), first.TxID, first.Text)}, hint)
 	}
-	return withHint(&unverified{fmt.Errorf("governance: %d violations, the first finding is at %s: %s",
-		r.Count(govaudit.Violation), first.TxID, first.Text)}, hint)
+	return withHint(&unverified{fmt.Errorf("governance: %s, the first finding is at %s: %s",
+		counted(r.Count(govaudit.Violation), "violation"), first.TxID, first.Text)}, hint)
 }
 
 // printHistory prints one line for each event, the findings under the one that
@@ -51,10 +51,11 @@ func printHistory(w io.Writer, r *govaudit.Report) {
 	for _, f := range findings {
 		printFinding(w, f)
 	}
-	fmt.Fprintf(w, "governance %d transactions: %d proposals (%d accepted), %d ballots, %d withdrawals, %d acknowledgements, %d recoveries\n",
-		r.Transactions, r.Proposals, r.Accepted, r.Ballots, r.Withdrawals, r.Acks, r.Recoveries)
-	fmt.Fprintf(w, "findings   %d violations, %d that cannot be re-executed, %d of older kinds\n",
-		r.Count(govaudit.Violation), r.Count(govaudit.NotReexecuted), r.Count(govaudit.Legacy))
+	fmt.Fprintf(w, "governance %s: %s (%d accepted), %s, %s, %s, %s\n",
+		counted(r.Transactions, "transaction"), counted(r.Proposals, "proposal"), r.Accepted, counted(r.Ballots, "ballot"),
+		counted(r.Withdrawals, "withdrawal"), counted(r.Acks, "acknowledgement"), counted(r.Recoveries, "recovery"))
+	fmt.Fprintf(w, "findings   %s, %d that cannot be re-executed, %d of older kinds\n",
+		counted(r.Count(govaudit.Violation), "violation"), r.Count(govaudit.NotReexecuted), r.Count(govaudit.Legacy))
 }
 
 func printFinding(w io.Writer, f govaudit.Finding) {

@@ -67,7 +67,7 @@ as a read-only directory.`,
 			files = []string{}
 		}
 		return p.line(map[string]any{"snapshot": from, "files": files, "removed": !*dry},
-			"%s %d files that end before the snapshot of entry %d", verb, len(files), from)
+			"%s %s before the snapshot of entry %d", verb, counted(len(files), "file"), from)
 	}
 	return c
 }

@@ -31,6 +31,7 @@ take a member's certificate: --as. An application's own feed is followed with
 		Args: args(cobra.ArbitraryArgs),
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
+	n.endless(c)
 	as := c.Flags().String("as", "", "use the client certificate NAME_cert.pem with NAME_privk.pem")
 	since := c.Flags().String("since", "", "begin after this transaction, <view>.<seqno>, or with the first: start")
 	count := c.Flags().Int("count", 0, "end after so many transactions; 0 goes on")
@@ -53,14 +54,14 @@ take a member's certificate: --as. An application's own feed is followed with
 		if err != nil {
 			return err
 		}
-		_, cl, done, err := n.dial(cmd.Context(), opts...)
+		ctx, cl, done, err := n.dial(cmd.Context(), opts...)
 		if err != nil {
 			return err
 		}
 		defer done()
 		enough := errors.New("enough")
 		told := 0
-		err = cl.Follow(cmd.Context(), f, func(e client.Event) error {
+		err = cl.Follow(ctx, f, func(e client.Event) error {
 			if err := printEvent(p, e); err != nil {
 				return err
 			}
@@ -69,7 +70,7 @@ take a member's certificate: --as. An application's own feed is followed with
 			}
 			return nil
 		})
-		if errors.Is(err, enough) || cmd.Context().Err() != nil {
+		if errors.Is(err, enough) || ctx.Err() != nil {
 			return nil
 		}
 		return err

@@ -125,8 +125,8 @@ func checkProposal(body []byte) error {
 }
 
 func printProposal(p *printer, prop *client.Proposal) error {
-	return p.line(proposalJSON{prop, prop.TxID.String()}, "proposal %s is %s (%d ballots)%s",
-		prop.ID, prop.State, prop.BallotCount, failureText(prop))
+	return p.line(proposalJSON{prop, prop.TxID.String()}, "proposal %s is %s (%s)%s",
+		prop.ID, prop.State, counted(prop.BallotCount, "ballot"), failureText(prop))
 }
 
 // proposalJSON adds the transaction to what the service said.

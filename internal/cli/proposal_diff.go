@@ -116,7 +116,7 @@ func printPreview(w io.Writer, preview *propdiff.Preview) error {
 		_, err := fmt.Fprintln(w, "nothing would change")
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d rows would change\n", len(preview.Changes))
+	_, err := fmt.Fprintf(w, "%s would change\n", counted(len(preview.Changes), "row"))
 	return err
 }
 

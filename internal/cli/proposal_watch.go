@@ -168,7 +168,7 @@ func notFound(err error) bool {
 // the names of its actions. What was decided before anybody watched is no news.
 func (w *proposalWatch) note(ctx context.Context, prop *client.Proposal) error {
 	e := w.seen[prop.ID]
-	text := fmt.Sprintf("proposal %s is %s (%d ballots)%s", prop.ID, prop.State, prop.BallotCount, failureText(prop))
+	text := fmt.Sprintf("proposal %s is %s (%s)%s", prop.ID, prop.State, counted(prop.BallotCount, "ballot"), failureText(prop))
 	if e != nil {
 		same := e.State == prop.State && e.BallotCount == prop.BallotCount
 		e.Proposal = prop

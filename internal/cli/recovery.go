@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,7 +84,7 @@ forked ledger from being opened. The service then waits for recovery shares.`,
 
 // progress is what has been reached.
 func progress(r *client.Recovery) []string {
-	lines := []string{fmt.Sprintf("service: %s, recovered %d times; this node: %s", r.Status, r.Count, r.NodeState)}
+	lines := []string{fmt.Sprintf("service: %s, %s so far; this node: %s", r.Status, counted(r.Count, "recovery"), r.NodeState)}
 	if r.Status == "WaitingForRecoveryShares" {
 		sent := 0
 		for _, has := range r.Members {
@@ -131,7 +132,7 @@ func nextStep(r *client.Recovery) string {
 
 // shareOf decrypts the share of the member whose keys are NAME_cert.pem and
 // NAME_enc_privk.pem.
-func shareOf(cmd *cobra.Command, cl *client.Client, name, key string) ([]byte, *client.KeySigner, error) {
+func shareOf(ctx context.Context, cl *client.Client, name, key string) ([]byte, *client.KeySigner, error) {
 	signer, err := loadSigner(name)
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +141,7 @@ func shareOf(cmd *cobra.Command, cl *client.Client, name, key string) ([]byte, *
 	if err != nil {
 		return nil, nil, fmt.Errorf("the member's encryption key: %w", err)
 	}
-	sealed, err := cl.EncryptedShare(cmd.Context(), signer.ID())
+	sealed, err := cl.EncryptedShare(ctx, signer.ID())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,12 +168,12 @@ without a file.`,
 		if *as == "" || *out == "" {
 			return usagef(cmd, "name a member with --as and a file with --out")
 		}
-		_, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer done()
-		share, signer, err := shareOf(cmd, cl, *as, *key)
+		share, signer, err := shareOf(ctx, cl, *as, *key)
 		if err != nil {
 			return err
 		}
@@ -220,7 +221,7 @@ send its share again.`,
 				signer, err = loadSigner(*as)
 			}
 		} else {
-			share, signer, err = shareOf(cmd, cl, *as, *key)
+			share, signer, err = shareOf(ctx, cl, *as, *key)
 		}
 		if err != nil {
 			return err

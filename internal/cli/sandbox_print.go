@@ -54,7 +54,7 @@ func (s *sandbox) announce(p *printer, r *sandboxNode, bundleJSON []byte, took t
 	if s.nodes > 1 {
 		size = fmt.Sprintf("%d nodes", s.nodes)
 	}
-	fmt.Fprintf(p.out, "A service of %s and %d members is open at %s (in %.2f s).\nKeys, ledger and log: %s\n\n", size, s.members, info.URL, info.OpenSeconds, s.dir)
+	fmt.Fprintf(p.out, "A service of %s and %s is open at %s (in %.2f s).\nKeys, ledger and log: %s\n\n", size, counted(s.members, "member"), info.URL, info.OpenSeconds, s.dir)
 	for _, o := range info.Others {
 		fmt.Fprintf(p.out, "Zone %s: %s, process %d, %s\n", o.Zone, o.URL, o.PID, o.Dir)
 	}

@@ -21,6 +21,9 @@ var (
 	ErrChunkFull = errors.New("ledger chunk is full")
 	// ErrClosed is returned by a closed Log.
 	ErrClosed = errors.New("ledger is closed")
+	// ErrInUse is returned by Open for a directory that another Log has open, of
+	// whatever process.
+	ErrInUse = errors.New("the ledger directory is in use by another node: copy it")
 )
 
 // CorruptError says where bytes are not in the format. It wraps ErrMalformed.

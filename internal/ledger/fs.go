@@ -28,6 +28,9 @@ type FS interface {
 	MkdirAll(dir string) error
 	// SyncDir makes the names in a directory survive a crash.
 	SyncDir(dir string) error
+	// Lock keeps other processes from locking a directory until what it returns
+	// is closed or this process ends. It fails with ErrInUse if one has.
+	Lock(dir string) (io.Closer, error)
 }
 
 // File is an open file. ReadAt may be called while the others are.

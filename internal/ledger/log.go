@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -43,6 +45,7 @@ type Log struct {
 	fs    FS
 	log   *slog.Logger
 	cache *cache
+	lock  io.Closer // of the main directory
 
 	// owned by the writer, who holds wmu
 	wmu      sync.Mutex
@@ -117,9 +120,10 @@ func (l *Log) Close() error {
 	}
 	l.cache.close()
 	if l.active != nil {
-		return ioError("close", l.active.path(), l.active.h.release())
+		err := l.active.h.release()
+		return ioError("close", l.active.path(), errors.Join(err, l.lock.Close()))
 	}
-	return nil
+	return ioError("close", l.cfg.Dir, l.lock.Close())
 }
 
 // Usable says whether the log can be written to: no write has failed in a way

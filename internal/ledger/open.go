@@ -40,7 +40,11 @@ func Open(cfg Config) (*Log, error) {
 		cfg.CacheFiles = DefaultCacheFiles
 	}
 	l := &Log{cfg: cfg, fs: cfg.FS, log: cfg.Log, cache: &cache{max: cfg.CacheFiles}}
+	if err := l.acquire(); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
 	if err := l.scan(); err != nil {
+		err = errors.Join(err, l.lock.Close())
 		if l.active != nil {
 			err = errors.Join(err, l.active.h.release())
 		}
@@ -50,10 +54,20 @@ func Open(cfg Config) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) scan() error {
+// acquire makes the main directory and keeps other nodes out of it: two that write
+// to one ledger destroy it.
+func (l *Log) acquire() (err error) {
 	if err := l.fs.MkdirAll(l.cfg.Dir); err != nil {
 		return ioError("mkdir", l.cfg.Dir, err)
 	}
+	l.lock, err = l.fs.Lock(l.cfg.Dir)
+	if errors.Is(err, ErrInUse) {
+		return fmt.Errorf("%s: %w", l.cfg.Dir, ErrInUse)
+	}
+	return ioError("lock", l.cfg.Dir, err)
+}
+
+func (l *Log) scan() error {
 	committed, open, err := l.list()
 	if err != nil {
 		return err

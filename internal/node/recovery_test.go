@@ -3,10 +3,12 @@ package node_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"synod/client"
 	"synod/examples/logging/logapp"
 	"synod/internal/audit"
+	"synod/internal/node"
 	"synod/receipt"
 )
 
@@ -385,6 +388,26 @@ func TestRecoveryAgain(t *testing.T) {
 	}
 }
 
+// Nobody recovers a service, nor joins one, onto a ledger that a node writes.
+func TestRecoverOntoLiveDirectory(t *testing.T) {
+	s := start(t, logapp.New())
+	s.open()
+	s.record(1, "of a service that runs")
+	if err := os.WriteFile(filepath.Join(s.dir, "previous.pem"), []byte(s.ServiceCertificate()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := s.files(&running{dir: s.dir}, "ledger")
+	err := (&service{t: t, app: s.app, dir: s.dir}).tryRecover()
+	var e *node.Error
+	if !errors.As(err, &e) || e.Exit != node.ExitValidation || !strings.Contains(e.Error(), "ledger directory is in use by another node") {
+		t.Errorf("it says: %v", err)
+	}
+	if now := s.files(&running{dir: s.dir}, "ledger"); !slices.Equal(now, before) {
+		t.Errorf("files %v, before %v", now, before)
+	}
+	s.record(2, "afterwards")
+}
+
 // previousLedger are the committed files of the service's ledger.
 func (s *service) previousLedger() map[string][]byte {
 	s.t.Helper()
@@ -433,6 +456,7 @@ func TestRecoveryRefuses(t *testing.T) {
 		}
 		return files[0]
 	}
+	foreign := foreignChunk(t)
 	noSnapshots := func(dir string) {
 		if err := os.RemoveAll(filepath.Join(dir, "snapshots")); err != nil {
 			t.Fatal(err)
@@ -458,6 +482,18 @@ func TestRecoveryRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "the ledger lacks the entries 1 to "},
+		"a chunk of another service in its place": {func(dir string) {
+			noSnapshots(dir)
+			if err := os.WriteFile(first(dir), foreign, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "be believed: "},
+		"a chunk of another service beside it": {func(dir string) {
+			noSnapshots(dir)
+			if err := os.WriteFile(filepath.Join(dir, "ledger", "ledger_2-900.committed"), foreign, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "overlaps"},
 		"a flipped bit in a committed chunk": {func(dir string) {
 			noSnapshots(dir)
 			b, err := os.ReadFile(first(dir))
@@ -468,7 +504,7 @@ func TestRecoveryRefuses(t *testing.T) {
 			if err := os.WriteFile(first(dir), b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, ""},
+		}, "be believed: "},
 		"nothing": {func(dir string) {
 			noSnapshots(dir)
 			if err := os.RemoveAll(filepath.Join(dir, "ledger")); err != nil {
@@ -484,4 +520,26 @@ func TestRecoveryRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// foreignChunk is the first committed chunk of another service.
+func foreignChunk(t *testing.T) []byte {
+	t.Helper()
+	s := start(t, logapp.New())
+	s.open()
+	s.record(1, "private")
+	s.pass(client.Action{Name: "trigger_ledger_chunk"})
+	s.record(2, "private")
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, "ledger", "ledger_1-*.committed"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

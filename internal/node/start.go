@@ -124,6 +124,9 @@ func (n *Node) openLedger() error {
 		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log, After: n.startup.SeqNo,
 		Recover: n.cfg.Command.Type == config.CommandRecover,
 	})
+	if errors.Is(err, ledger.ErrInUse) {
+		return &Error{ExitValidation, err}
+	}
 	return err
 }
 
