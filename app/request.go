@@ -126,6 +126,9 @@ type Response struct {
 	// body properly, an error breaks it off, so that the client can tell. send
 	// returns once the bytes are on their way, or with an error if the client
 	// does not take them or has gone. ctx ends when the node stops or, as far as
-	// that is noticed, the client leaves. An HTTP/1 session ends with it.
+	// that is noticed, the client leaves. An HTTP/1 session ends with it, unless
+	// Length says how many bytes it sends.
 	Stream func(ctx context.Context, send func([]byte) error) error
+	// Length is what Stream sends, in bytes, if that is known and not 0.
+	Length int64
 }

@@ -41,6 +41,9 @@ type Interface struct {
 	AcceptAll         bool
 	ForwardingTimeout time.Duration
 	Redirections      *Redirections // nil: forward instead of redirecting
+	// OperatorFeatures are what anybody who reaches the interface may do, which
+	// is for operators: LedgerChunkRead. CCF's others are accepted and gate nothing.
+	OperatorFeatures []string
 	// Raw is the object as written, with unknown keys: what was set, for the
 	// endpoints that echo it. nil for an Interface made in code.
 	Raw json.RawMessage
@@ -114,6 +117,7 @@ func readInterface(f *fields) Interface {
 	}
 	i.AcceptAll = !f.has("accepted_endpoints")
 	f.strs("accepted_endpoints", &i.AcceptedEndpoints, optional)
+	f.strs("enabled_operator_features", &i.OperatorFeatures, optional)
 	ms := i.ForwardingTimeout.Milliseconds()
 	f.integer("forwarding_timeout_ms", &ms, 0)
 	i.ForwardingTimeout = time.Duration(min(ms, millisecondsMax)) * time.Millisecond

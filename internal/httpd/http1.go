@@ -66,8 +66,12 @@ func (c *conn) serveHTTP1(ctx context.Context, h Handler) {
 				c.debug(ctx, "stream broken off", err)
 				return
 			}
-			c.close()
-			return
+			if resp.Length == 0 || resp.Close || s.head.closes() || c.l.draining.Load() {
+				c.close()
+				return
+			}
+			s.finished()
+			continue
 		}
 		if err := s.answer(req.Method, resp); err != nil {
 			c.debug(ctx, "answer not sent", err)

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -13,34 +14,51 @@ import (
 // sent to it before its session is ended.
 const streamWriteMax = 30 * time.Second
 
-// streamed says whether a response has a body of unknown length: a status that
+// streamed says whether a response has a body that is written as it comes: a status that
 // never has one ends it before it begins.
 func streamed(resp *app.Response) bool {
 	status := finalStatus(resp.Status)
 	return resp.Stream != nil && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// stream answers with a body of unknown length, and then the session ends: in
-// chunks to a client of HTTP/1.1, and until the connection closes to an older
-// one. What the client sends meanwhile stays unread.
+// errLength breaks off a stream that does not send what it promised.
+var errLength = errors.New("a stream sent other than its length")
+
+// stream answers with a body that is written as it comes. If its length is not
+// known, the session ends with it: it comes in chunks to a client of HTTP/1.1, and
+// until the connection closes to an older one. What the client sends meanwhile
+// stays unread.
 func (s *http1) stream(ctx context.Context, method string, resp *app.Response) error {
-	chunks := s.head.major == '1' && s.head.minor != '0'
+	known := resp.Length > 0
+	chunks := !known && s.head.major == '1' && s.head.minor != '0'
 	head := appendStatus(s.out[:0], finalStatus(resp.Status))
 	for _, f := range resp.Header {
 		if isName(f.Name) && !framesMessage(f.Name) {
 			head = appendField(head, f.Name, f.Value)
 		}
 	}
-	head = appendField(head, "connection", "close")
-	if chunks {
+	switch {
+	case known:
+		head = appendField(head, "content-length", strconv.FormatInt(resp.Length, 10))
+		if p := s.persistence(); p != "" {
+			head = appendField(head, "connection", p)
+		}
+	case chunks:
+		head = appendField(head, "connection", "close")
 		head = appendField(head, "transfer-encoding", "chunked")
+	default:
+		head = appendField(head, "connection", "close")
 	}
 	if err := s.push(append(head, "\r\n"...)); err != nil || method == http.MethodHead {
 		return err
 	}
+	left := resp.Length
 	err := resp.Stream(ctx, func(b []byte) error {
 		if len(b) == 0 {
 			return nil // an empty chunk would be the end
+		}
+		if left -= int64(len(b)); known && left < 0 {
+			return errLength
 		}
 		if !chunks {
 			return s.push(b)
@@ -52,8 +70,15 @@ func (s *http1) stream(ctx context.Context, method string, resp *app.Response) e
 		}
 		return s.push(out)
 	})
-	if err != nil || !chunks {
+	switch {
+	case err != nil:
 		return err
+	case known && left != 0:
+		return errLength
+	case known: // later answers have their own time
+		return s.raw.SetWriteDeadline(time.Time{})
+	case !chunks:
+		return nil
 	}
 	return s.push([]byte("0\r\n\r\n"))
 }
@@ -73,7 +98,7 @@ func (c *conn) push(b []byte) error {
 	return nil
 }
 
-// sendStream writes a body of unknown length to a stream of HTTP/2.
+// sendStream writes a body to a stream of HTTP/2 as it comes.
 func sendStream(ctx context.Context, w http.ResponseWriter, method string, resp *app.Response) {
 	header := w.Header()
 	header["Date"], header["Content-Type"] = nil, nil
@@ -81,6 +106,9 @@ func sendStream(ctx context.Context, w http.ResponseWriter, method string, resp 
 		if isName(f.Name) && !framesMessage(f.Name) && !equalName(f.Name, "content-length") {
 			header.Add(f.Name, f.Value)
 		}
+	}
+	if resp.Length > 0 {
+		header.Set("content-length", strconv.FormatInt(resp.Length, 10))
 	}
 	w.WriteHeader(finalStatus(resp.Status))
 	control := http.NewResponseController(w)

@@ -93,6 +93,48 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestStreamOfKnownLength keeps the session, unless it sends other than it says.
+func TestStreamOfKnownLength(t *testing.T) {
+	h := handlerFunc(func(_ context.Context, _ *Session, r *app.Request) *app.Response {
+		n := len(r.Path)
+		return &app.Response{Status: 206, Length: 5, Stream: func(_ context.Context, send func([]byte) error) error {
+			for range n {
+				if err := send([]byte("x")); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+	})
+	c := dial(t, start(t, Interface{}, h), nil)
+	c.send("GET /four HTTP/1.1\r\nhost: x\r\n\r\nHEAD /four HTTP/1.1\r\nhost: x\r\n\r\nGET /four HTTP/1.0\r\nconnection: keep-alive\r\n\r\nGET /four HTTP/1.0\r\n\r\n")
+	got, err := io.ReadAll(c)
+	const head = "HTTP/1.1 206 Partial Content\r\ncontent-length: 5\r\n"
+	if want := head + "\r\nxxxxx" + head + "\r\n" + head + "connection: keep-alive\r\n\r\nxxxxx" + head + "\r\nxxxxx"; err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	for path, sent := range map[string]string{"/abc": "xxxx", "/abcde": "xxxxx"} {
+		c := dial(t, start(t, Interface{}, h), nil)
+		c.send("GET " + path + " HTTP/1.1\r\nhost: x\r\n\r\nGET /four HTTP/1.1\r\nhost: x\r\n\r\n")
+		if got, _ := io.ReadAll(c); string(got) != head+"\r\n"+sent {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	h2 := start(t, Interface{AppProtocol: HTTP2Protocol}, h)
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+h2.Addr().String()+"/four", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client2(t, h2, nil).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "xxxxx" || resp.ContentLength != 5 {
+		t.Errorf("%q of %d bytes, %v", body, resp.ContentLength, err)
+	}
+}
+
 // TestStreamHTTP10 ends the body with the connection.
 func TestStreamHTTP10(t *testing.T) {
 	next := make(chan struct{}, 10)

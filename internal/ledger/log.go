@@ -64,6 +64,7 @@ type Log struct {
 	committed synod.SeqNo
 	epoch     uint64 // counts truncations
 	closed    bool
+	late      late // for readers alone; changed by them
 }
 
 // chunk is one file. All but start is guarded by Log.mu and changed only by the

@@ -151,17 +151,25 @@ func (l *Log) at(seqno synod.SeqNo, fn func(span) error) error {
 			return ErrClosed
 		}
 		i := sort.Search(len(l.chunks), func(i int) bool { return l.chunks[i].end >= seqno })
-		if seqno > l.last || i == len(l.chunks) || l.chunks[i].start > seqno {
-			l.mu.RUnlock()
-			return fmt.Errorf("entry %d: %w", seqno, ErrNotFound)
+		var c *chunk
+		if seqno <= l.last && i < len(l.chunks) && l.chunks[i].start <= seqno {
+			c = l.chunks[i]
 		}
-		c := l.chunks[i]
 		epoch := l.epoch
-		s := span{path: c.path(), start: c.start, last: min(c.end, l.last), positions: c.positions, end: c.size}
-		if c.h != nil {
-			s.h = c.h.acquire()
+		var s span
+		if c != nil {
+			s = span{path: c.path(), start: c.start, last: min(c.end, l.last), positions: c.positions, end: c.size}
+			if c.h != nil {
+				s.h = c.h.acquire()
+			}
 		}
 		l.mu.RUnlock()
+		if c == nil {
+			if c = l.missing(seqno); c == nil {
+				return fmt.Errorf("entry %d: %w", seqno, ErrNotFound)
+			}
+			s = span{path: c.path(), start: c.start, last: c.end}
+		}
 
 		err := l.use(c, &s, epoch, fn)
 

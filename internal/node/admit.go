@@ -316,15 +316,21 @@ func (n *Node) redirectToPrimary(c *app.Context, path string) error {
 	if !ok {
 		return synod.Errorf(500, synod.CodeInternalError, "Primary unknown")
 	}
-	info, ok := n.roster.get(primary)
+	return n.redirectToNode(c, primary, path, "Node is not primary; cannot handle write")
+}
+
+// redirectToNode sends a client to the same interface of another node, which may
+// be another one next time.
+func (n *Node) redirectToNode(c *app.Context, id synod.NodeID, path, reason string) error {
+	info, ok := n.roster.get(id)
 	if !ok {
-		return synod.Errorf(500, synod.CodeInternalError, "Cannot find node info to produce redirect response for node %s", string(primary))
+		return synod.Errorf(500, synod.CodeInternalError, "Cannot find node info to produce redirect response for node %s", string(id))
 	}
 	itf, ok := info.RPCInterfaces[c.Request.Interface]
 	if !ok {
 		return synod.Errorf(500, synod.CodeInternalError,
-			"Cannot redirect request. Received on RPC interface %s, which is not present on target node %s", c.Request.Interface, string(primary))
+			"Cannot redirect request. Received on RPC interface %s, which is not present on target node %s", c.Request.Interface, string(id))
 	}
 	c.SetHeader("location", "https://"+itf.PublishedAddress+path)
-	return synod.Errorf(308, synod.CodeNodeCannotHandleRequest, "Node is not primary; cannot handle write")
+	return synod.Errorf(308, synod.CodeNodeCannotHandleRequest, "%s", reason)
 }

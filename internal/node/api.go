@@ -49,6 +49,7 @@ func (n *Node) api() *app.App {
 	a.Post("/create", n.apiCreate).Hide()
 	local(a.Get("/recovery", n.apiRecovery).ReadOnly().Hide())
 	n.declareSnapshots(a)
+	n.declareChunks(a)
 	local(a.Post("/join", n.apiJoin, app.AnyCert).Hide())
 	return a
 }

@@ -48,34 +48,36 @@ type Node struct {
 	cfg  *config.Config
 	log  *slog.Logger
 
-	id         *identityState
-	service    *serviceState
-	secrets    *secrets.Chain
-	store      *kv.Store
-	tree       *evidence.Tree
-	machine    *machine.Machine
-	ledger     *ledger.Log
-	snapshots  *snapshot.Dir
-	toSnapshot chan snapshotJob
-	beginning  *snapshot.File // that a joining node begins with, until it has loaded it; nil for none
-	voucher    string         // PEM of the service whose snapshot that is
-	replica    *consensus.Replica
-	engine     *js.Engine
-	host       *host.Host
-	history    *historical.History
-	front      *frontend.Server
-	links      *peer.Links
-	roster     *roster
-	rpc        map[string]*httpd.Listener
-	sessions   httpd.Gauge // over all client interfaces
-	n2n        net.Listener
-	n2nAddr    string
-	verifier   *evidence.Verifier // of other nodes' signatures; the verifying worker's
-	attested   attestation
-	wrotePID   bool
-	genesis    *genesis    // read at start, nil once the service is created
-	recovering *recovering // of a node that recovers a service
-	startup    synod.TxID  // whose state this node began with: a snapshot's, or zero
+	id        *identityState
+	service   *serviceState
+	secrets   *secrets.Chain
+	store     *kv.Store
+	tree      *evidence.Tree
+	machine   *machine.Machine
+	ledger    *ledger.Log
+	snapshots *snapshot.Dir
+	// Digests of the files that clients fetch.
+	snapshotDigests, chunkDigests fileDigests
+	toSnapshot                    chan snapshotJob
+	beginning                     *snapshot.File // that a joining node begins with, until it has loaded it; nil for none
+	voucher                       string         // PEM of the service whose snapshot that is
+	replica                       *consensus.Replica
+	engine                        *js.Engine
+	host                          *host.Host
+	history                       *historical.History
+	front                         *frontend.Server
+	links                         *peer.Links
+	roster                        *roster
+	rpc                           map[string]*httpd.Listener
+	sessions                      httpd.Gauge // over all client interfaces
+	n2n                           net.Listener
+	n2nAddr                       string
+	verifier                      *evidence.Verifier // of other nodes' signatures; the verifying worker's
+	attested                      attestation
+	wrotePID                      bool
+	genesis                       *genesis    // read at start, nil once the service is created
+	recovering                    *recovering // of a node that recovers a service
+	startup                       synod.TxID  // whose state this node began with: a snapshot's, or zero
 
 	peerCert atomic.Pointer[tls.Certificate] // what peers see
 	voters   atomic.Pointer[pb.ConfState]    // raft's committed configuration

@@ -29,7 +29,9 @@ type snapshotJob struct {
 
 func (n *Node) openSnapshots() error {
 	var err error
-	n.snapshots, err = snapshot.OpenDir(snapshot.Config{Main: n.cfg.Snapshots.Directory, ReadOnly: n.cfg.Snapshots.ReadOnlyDirectory})
+	n.snapshots, err = snapshot.OpenDir(snapshot.Config{
+		Main: n.cfg.Snapshots.Directory, ReadOnly: n.cfg.Snapshots.ReadOnlyDirectory, FS: n.disk(),
+	})
 	if err != nil {
 		return &Error{ExitValidation, fmt.Errorf("open the snapshot directory: %w", err)}
 	}

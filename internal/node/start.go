@@ -122,13 +122,16 @@ func (n *Node) openLedger() error {
 	}
 	n.ledger, err = ledger.Open(ledger.Config{
 		Dir: dir, ReadOnlyDirs: n.cfg.Ledger.ReadOnlyDirectories, Log: n.log, After: n.startup.SeqNo,
-		Recover: n.cfg.Command.Type == config.CommandRecover,
+		Recover: n.cfg.Command.Type == config.CommandRecover, FS: n.disk(),
 	})
 	if errors.Is(err, ledger.ErrInUse) {
 		return &Error{ExitValidation, err}
 	}
 	return err
 }
+
+// disk is the machine's, whose slow operations are logged.
+func (n *Node) disk() ledger.FS { return ledger.LogSlow(ledger.Disk(), n.cfg.SlowIOThreshold, n.log) }
 
 // bind opens every listener; requests wait until Run.
 func (n *Node) bind() error {

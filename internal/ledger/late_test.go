@@ -1,0 +1,94 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"synod"
+	"synod/internal/ledger"
+)
+
+// TestLateChunks reads what is put into a read-only directory after the log was
+// opened.
+func TestLateChunks(t *testing.T) {
+	full, late, main := t.TempDir(), t.TempDir(), t.TempDir()
+	must(t, os.CopyFS(full, os.DirFS("testdata/ledger")))
+	must(t, os.CopyFS(main, os.DirFS("testdata/ledger")))
+	const chunk = "ledger_31-59.committed"
+	must(t, os.Remove(filepath.Join(main, chunk)))
+	whole := open(t, ledger.Config{Dir: full})
+	defer whole.Close()
+	l := open(t, ledger.Config{Dir: main, ReadOnlyDirs: []string{late}})
+	defer l.Close()
+	first := l.First()
+	if _, err := l.Read(40, 40, 0); !errors.Is(err, ledger.ErrNotFound) {
+		t.Fatalf("a hole is read: %v", err)
+	}
+	if got := len(l.CommittedChunks()); got != len(whole.CommittedChunks())-1 {
+		t.Errorf("%d committed chunks", got)
+	}
+	must(t, os.WriteFile(filepath.Join(late, "notes"), nil, 0o600))
+	must(t, os.Rename(filepath.Join(full, chunk), filepath.Join(late, chunk)))
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if _, err := l.Read(40, 40, 0); err == nil || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond) // a directory is looked at now and then
+	}
+	must(t, os.Rename(filepath.Join(late, chunk), filepath.Join(full, chunk)))
+	must(t, os.CopyFS(late, os.DirFS(full)))
+	for _, span := range [][2]synod.SeqNo{{29, 62}, {31, 59}, {59, 59}, {1, 100}} {
+		got, err := l.Read(span[0], span[1], 0)
+		must(t, err)
+		want, err := whole.Read(span[0], span[1], 0)
+		must(t, err)
+		if len(got) != len(want) {
+			t.Fatalf("%v: %d entries, want %d", span, len(got), len(want))
+		}
+		for i := range got {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Errorf("entry %d differs", int(span[0])+i)
+			}
+		}
+	}
+	if l.First() != first {
+		t.Errorf("the log begins at %d, began at %d", l.First(), first)
+	}
+	name, _ := ledger.ParseName(chunk)
+	f, size, err := l.OpenCommitted(name)
+	must(t, err)
+	must(t, f.Close())
+	if info, err := os.Stat(filepath.Join(full, chunk)); err != nil || info.Size() != size {
+		t.Errorf("%d bytes: %v", size, err)
+	}
+	for _, name := range []ledger.Name{{Start: 156}, {Start: 31, End: 60, Committed: true}, {Start: 31, End: 59, Committed: true, Ignored: true}} {
+		if _, _, err := l.OpenCommitted(name); !errors.Is(err, ledger.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLogSlow(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, nil))
+	if disk := ledger.LogSlow(ledger.Disk(), 0, log); disk != ledger.Disk() {
+		t.Error("a threshold of zero logs")
+	}
+	must(t, open(t, ledger.Config{Dir: t.TempDir(), FS: ledger.LogSlow(ledger.Disk(), time.Hour, log)}).Append(1, series(2, 1, make([]kind, 3)...)))
+	if out.Len() != 0 {
+		t.Errorf("nothing was slow: %s", &out)
+	}
+	must(t, open(t, ledger.Config{Dir: t.TempDir(), FS: ledger.LogSlow(ledger.Disk(), 1, log)}).Append(1, series(2, 1, make([]kind, 3)...)))
+	for _, doing := range []string{"Creating", "Writing", "Syncing"} {
+		if !regexp.MustCompile(`level=WARN msg="Operation took too long \( *[0-9]+\.[0-9]{3}m?s\): ` + doing + ` ledger_1"`).Match(out.Bytes()) {
+			t.Errorf("%s is not in the log: %s", doing, &out)
+		}
+	}
+}
