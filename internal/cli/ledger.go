@@ -18,7 +18,8 @@ import (
 
 func newLedger(env *Env) *cobra.Command {
 	return newGroup("ledger", "Look at ledger files, and verify them",
-		newLedgerLs(env), newLedgerShow(env), newLedgerTail(env), newLedgerVerify(env), newLedgerPrune(env))
+		newLedgerLs(env), newLedgerShow(env), newLedgerTail(env), newLedgerVerify(env), newLedgerPrune(env),
+		newLedgerDownload(env), newLedgerExport(env))
 }
 
 func newLedgerLs(env *Env) *cobra.Command {
