@@ -21,17 +21,17 @@ import (
 
 // simResult is what a simulation of many seeds found.
 type simResult struct {
-	Seeds    uint64       `json:"seeds"`
-	Steps    int          `json:"steps"`
-	Seconds  float64      `json:"seconds"`
-	Entries  uint64       `json:"entries"`   // committed
-	Nodes    int          `json:"nodes"`     // that took part
-	Snapshot int          `json:"snapshots"` // of them, began with a snapshot
-	Writes   int          `json:"writes"`
-	Lost     int          `json:"lost"` // writes that were lost before they were committed
-	Reads    int          `json:"reads"`
-	Stuck    int          `json:"stuck"` // services that lost their majority to a voter whom none can help
-	Failures []simFailure `json:"failures"`
+	Seeds     uint64       `json:"seeds"`
+	Steps     int          `json:"steps"`
+	Seconds   float64      `json:"seconds"`
+	Entries   uint64       `json:"entries"`   // committed
+	Nodes     int          `json:"nodes"`     // that took part
+	Snapshot  int          `json:"snapshots"` // of them, began with a snapshot
+	Writes    int          `json:"writes"`
+	Lost      int          `json:"lost"` // writes that were lost before they were committed
+	Reads     int          `json:"reads"`
+	Overtaken int          `json:"overtaken"` // times that a node went on after a snapshot
+	Failures  []simFailure `json:"failures"`
 }
 
 type simFailure struct {
@@ -49,7 +49,7 @@ func (r *simResult) add(o *simResult) {
 	r.Writes += o.Writes
 	r.Lost += o.Lost
 	r.Reads += o.Reads
-	r.Stuck += o.Stuck
+	r.Overtaken += o.Overtaken
 	r.Failures = append(r.Failures, o.Failures...)
 }
 
@@ -130,7 +130,7 @@ func (o *simOptions) run(ctx context.Context, p *printer, r *simResult) {
 		one, err := sim.Run(cfg)
 		result := &simResult{
 			Seeds: 1, Entries: uint64(one.Committed), Nodes: one.Nodes, Snapshot: one.Snapshots,
-			Writes: one.Writes, Lost: one.Lost, Reads: one.Reads, Stuck: one.Stuck,
+			Writes: one.Writes, Lost: one.Lost, Reads: one.Reads, Overtaken: one.Overtaken,
 		}
 		if err != nil {
 			result.Failures = []simFailure{{seed, cfg.Nodes, err.Error()}}
@@ -204,7 +204,7 @@ func (p *printer) simulated(r *simResult) error {
 		fmt.Fprintf(p.out, "%d seeds of %d steps in %.1f s, %d failed\n", r.Seeds, r.Steps, r.Seconds, len(r.Failures))
 		fmt.Fprintf(p.out, "%d entries committed; %d nodes took part, %d of them from a snapshot; %d writes and %d reads confirmed, %d writes lost before\n",
 			r.Entries, r.Nodes, r.Snapshot, r.Writes, r.Reads, r.Lost)
-		fmt.Fprintf(p.out, "%d services lost their majority to a voter whom none of the others can help\n", r.Stuck)
+		fmt.Fprintf(p.out, "%d times a node that was left behind went on after a snapshot\n", r.Overtaken)
 	}
 	if len(r.Failures) > 0 {
 		return fmt.Errorf("%d of %d seeds failed", len(r.Failures), r.Seeds)

@@ -29,11 +29,7 @@ func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 	for _, s := range all {
 		r.signed.add(s.TxID.SeqNo)
 	}
-	r.committed.Store(&sig.TxID)
-	r.moved.tell()
-	if woken := r.waiters.committed(sig.TxID.SeqNo); woken > 0 {
-		r.signer.group = int64(woken)
-	}
+	r.commitTo(sig.TxID)
 	if r.leading {
 		r.signer.tookRound(r.cfg.Now().Sub(all[len(all)-1].began))
 	}
@@ -72,6 +68,17 @@ func (r *Replica) CommitMoved() <-chan struct{} {
 type signedIndex struct {
 	mu     sync.RWMutex
 	seqnos []synod.SeqNo // guarded by mu, ascending
+	holes  []hole        // guarded by mu, ascending: signatures there were not seen
+}
+
+// hole is what lies between two transactions.
+type hole struct{ after, upTo synod.SeqNo }
+
+// skip notes that nothing was seen from after one transaction up to another.
+func (x *signedIndex) skip(after, upTo synod.SeqNo) {
+	x.mu.Lock()
+	x.holes = append(x.holes, hole{after, upTo})
+	x.mu.Unlock()
 }
 
 func (x *signedIndex) add(seqno synod.SeqNo) {
@@ -81,14 +88,17 @@ func (x *signedIndex) add(seqno synod.SeqNo) {
 }
 
 // SignatureAfter returns the first committed signature above seqno. It is false
-// if there is none, and for a seqno before the transaction that this replica's
-// log begins after: it has not seen the signatures up to there.
+// if there is none, and for a seqno in what this replica has not seen: before
+// its log begins, and between the end of one that was given up and the snapshot that
+// it went on after.
 func (r *Replica) SignatureAfter(seqno synod.SeqNo) (synod.SeqNo, bool) {
-	if seqno < r.store.beginning() {
-		return 0, false
-	}
 	r.signed.mu.RLock()
 	defer r.signed.mu.RUnlock()
+	for _, h := range r.signed.holes {
+		if seqno >= h.after && seqno < h.upTo {
+			return 0, false
+		}
+	}
 	i, exact := slices.BinarySearch(r.signed.seqnos, seqno)
 	if exact {
 		i++

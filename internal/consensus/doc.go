@@ -36,5 +36,5 @@
 // holds each guard.
 //
 // Reading order: replica.go, order.go, ready.go, peers.go,
-// membership.go, sign.go, commit.go, storage.go, store.go, wait.go.
+// membership.go, rescue.go, overtake.go, sign.go, commit.go, storage.go, store.go, wait.go.
 package consensus

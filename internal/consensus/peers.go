@@ -48,7 +48,7 @@ func (r *Replica) step(m *pb.Message) {
 		r.raft.ReportUnreachable(m.GetFrom())
 		return
 	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
-		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgReadIndex, pb.MsgReadIndexResp, pb.MsgTimeoutNow:
+		pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgReadIndex, pb.MsgReadIndexResp, pb.MsgTimeoutNow, pb.MsgSnap:
 	default:
 		return
 	}
@@ -56,6 +56,10 @@ func (r *Replica) step(m *pb.Message) {
 		return
 	}
 	r.heard[m.GetFrom()] = r.cfg.Now()
+	if m.GetType() == pb.MsgSnap {
+		r.offered(m)
+		return
+	}
 	if r.leading && isNudge(m) && m.GetTerm() == uint64(r.view) {
 		return
 	}
@@ -64,6 +68,10 @@ func (r *Replica) step(m *pb.Message) {
 			return
 		}
 	}
+	r.stepIn(m)
+}
+
+func (r *Replica) stepIn(m *pb.Message) {
 	if err := r.raft.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) && !errors.Is(err, raft.ErrProposalDropped) {
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "a message was refused by raft", attrErr(err))
 	}

@@ -31,6 +31,10 @@ func (r *Replica) ready() {
 		for _, m := range rd.Messages {
 			switch m.GetTo() {
 			case raft.LocalAppendThread:
+				if m.GetSnapshot() != nil {
+					r.restore(m)
+					continue
+				}
 				r.onDisk++
 				r.disk <- diskOp{entries: m.GetEntries(), responses: m.GetResponses()}
 			case raft.LocalApplyThread:

@@ -106,6 +106,17 @@ type Config struct {
 	// configuration and the configuration after it.
 	RecordChange func(change, after []byte) (*machine.Prepared, error)
 
+	// Offer is the state of the newest snapshot that this node has and others can
+	// fetch, false if there is none. The replica goroutine of the leader asks, for a
+	// node that lacks entries that no voter has any more; fresh says that it has been
+	// of no use for a while, and that a newer one should be taken. It must be quick.
+	// Nil: there never is one.
+	Offer func(fresh bool) (synod.TxID, bool)
+	// Fetch is told that such a node is this one: it gets a snapshot from the node
+	// of that raft name, and then calls Overtake. It must be quick, and is told again
+	// until that has helped. Nil: this node cannot be helped.
+	Fetch func(from uint64)
+
 	// Snapshot is told on a leader of each signature after which a snapshot is
 	// due, before the store forgets the state then. It must be quick.
 	Snapshot func(synod.SeqNo)
@@ -167,7 +178,8 @@ type Replica struct {
 	feedFrom synod.SeqNo          // learners get entries once this one is applied
 	heard    map[uint64]time.Time // when each node was heard of last
 	led      time.Time            // when this replica began to lead
-	lost     map[uint64]bool      // nodes that this leader cannot help
+	lost     map[uint64]time.Time // nodes that no voter's log can help, and when they were offered a snapshot last
+	arrived  *State               // that was fetched, until the disk has nothing else to do
 	learns   map[uint64]learning  // how learners come nearer, on a leader
 	signing  bool                 // a signature of the view that it leads is being made; ordering waits
 	signer   signState
@@ -267,7 +279,7 @@ func New(cfg Config) (*Replica, error) {
 		done:        make(chan struct{}),
 		waitingRead: map[uint64]*read{},
 		heard:       map[uint64]time.Time{},
-		lost:        map[uint64]bool{},
+		lost:        map[uint64]time.Time{},
 		learns:      map[uint64]learning{},
 	}
 	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
@@ -301,6 +313,7 @@ func (r *Replica) Join(begin *Start) error {
 	r.signer.lastSigned = begin.After.SeqNo // it ends in a signature
 	r.store.start(conf, begin, cfg.Recover)
 	r.signed.seqnos = begin.Signatures
+	r.signed.skip(0, begin.After.SeqNo)
 	r.waiters.start(begin.After.SeqNo)
 	r.committed.Store(&begin.After)
 	r.ordered.Store(uint64(r.last))
@@ -443,6 +456,7 @@ func (r *Replica) Do(ctx context.Context, f func()) error {
 // act does all that follows from what came in, and says when to look again.
 func (r *Replica) act() time.Duration {
 	r.ready()
+	r.overtake()
 	r.reconfigure()
 	r.ready()
 	return r.sign(r.cfg.Now())

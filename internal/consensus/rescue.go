@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
 
 	"synod"
@@ -13,8 +14,10 @@ import (
 
 // rescue helps a node that lacks entries from before this leader's log begins,
 // which it does if the leader joined from a snapshot and the node was away
-// meanwhile: a voter whose log begins earlier takes over.
+// meanwhile: a voter whose log begins earlier takes over. If there is none, the node
+// is offered a snapshot.
 func (r *Replica) rescue() {
+	r.store.offer = synod.TxID{}
 	if !r.leading || r.store.first == 1 || r.cfg.Begins == nil {
 		return
 	}
@@ -23,29 +26,58 @@ func (r *Replica) rescue() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(status.Progress)) {
-		if !r.outOfReach(id, status.Progress[id]) {
+		p := status.Progress[id]
+		if id == r.cfg.ID || p.Next >= uint64(r.store.first) && p.State != tracker.StateSnapshot {
 			delete(r.lost, id)
 			continue
 		}
-		next := status.Progress[id].Next
-		to := r.successor(true, func(voter uint64) bool { return voter != id && uint64(r.cfg.Begins(voter)) < next })
-		if to != 0 {
-			r.raft.TransferLeader(to)
-			return
+		if !p.RecentActive || !r.answers(id) {
+			continue
 		}
-		if !r.lost[id] {
-			r.lost[id] = true
-			r.cfg.Logger.LogAttrs(context.Background(), levelFail,
-				"a node lacks entries that no voter has in its log: replace it by a new node that joins from a snapshot",
-				slog.Uint64("node", id), attrSeqNo(synod.SeqNo(next)))
+		if p.State != tracker.StateSnapshot {
+			to := r.successor(true, func(voter uint64) bool { return voter != id && uint64(r.cfg.Begins(voter)) < p.Next })
+			if to != 0 {
+				r.raft.TransferLeader(to)
+				return
+			}
 		}
+		r.offer(id, p)
 	}
 }
 
-// outOfReach says whether a node is there and asks for what is not in this log.
-func (r *Replica) outOfReach(id uint64, p tracker.Progress) bool {
-	return id != r.cfg.ID && p.RecentActive && p.Next < uint64(r.store.first) && r.answers(id)
+// offer offers a node a snapshot, and again after a while if that has not helped: it
+// may have ended meanwhile, or have been unable to use that one. Then a newer one is
+// taken, too.
+func (r *Replica) offer(id uint64, p tracker.Progress) {
+	if r.cfg.Offer == nil {
+		return
+	}
+	now := r.cfg.Now()
+	last, again := r.lost[id]
+	again = again && !last.Before(r.led)
+	late := now.Sub(last) >= offerEvery*r.cfg.ElectionTimeout
+	if again && !late && p.State == tracker.StateSnapshot {
+		return
+	}
+	at, ok := r.cfg.Offer(again && late)
+	ok = ok && uint64(at.SeqNo)+1 >= uint64(r.store.first) && uint64(at.SeqNo) > p.Match
+	if ok {
+		r.store.offer = at
+	}
+	if again && !late {
+		return
+	}
+	r.lost[id] = now
+	if p.State == tracker.StateSnapshot {
+		r.raft.ReportSnapshot(id, raft.SnapshotFailure)
+	}
+	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "a node lacks entries that no voter has in its log: it is offered a snapshot",
+		slog.Uint64("node", id), attrSeqNo(synod.SeqNo(p.Match+1)), slog.String("snapshot", at.String()))
 }
+
+// offerEvery is after how many election timeouts a node that was offered a snapshot
+// is offered one again.
+const offerEvery = 2
 
 // reaches says whether the log of a voter begins early enough for every node
 // that this leader can help and that is there, or may yet be heard of: otherwise

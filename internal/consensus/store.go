@@ -24,6 +24,7 @@ type store struct {
 	begin  synod.TxID  // what this replica's part in consensus follows
 	first  synod.SeqNo // the oldest entry that others can have
 	origin synod.SeqNo // the service's first transaction
+	offer  synod.TxID  // of the snapshot that who is out of reach is offered; zero: none
 
 	mu    sync.RWMutex
 	conf  *pb.ConfState
@@ -40,11 +41,12 @@ type viewStart struct {
 	first synod.SeqNo
 }
 
-// start lets the log follow a transaction.
+// start lets the log follow a transaction, and nothing else.
 func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begin, s.conf, s.last = begin.After, conf, uint64(begin.After.SeqNo)
+	s.views, s.tail, s.bytes = nil, nil, 0
 	s.first, s.origin = begin.First, begin.Origin
 	if s.first == 0 {
 		s.first = begin.After.SeqNo + 1
@@ -64,13 +66,6 @@ func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 		}
 		s.views = append(s.views, view)
 	}
-}
-
-// beginning is the number of the transaction that the log follows.
-func (s *store) beginning() synod.SeqNo {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.begin.SeqNo
 }
 
 // append makes entries durable and then visible.
@@ -250,8 +245,11 @@ func (s *store) LastIndex() (uint64, error) {
 // FirstIndex implements raft.Storage.
 func (s *store) FirstIndex() (uint64, error) { return uint64(s.first), nil }
 
-// Snapshot implements raft.Storage. A peer that needs entries from before the
-// first gets a snapshot file, not one through raft.
+// Snapshot implements raft.Storage: which one is offered to who needs entries from
+// before the first. The file is fetched elsewhere.
 func (s *store) Snapshot() (*pb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	if s.offer.SeqNo == 0 {
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return &pb.Snapshot{Metadata: &pb.SnapshotMetadata{Index: new(uint64(s.offer.SeqNo)), Term: new(uint64(s.offer.View))}}, nil
 }

@@ -31,5 +31,5 @@
 // Reading order: store.go, tx.go, overlay.go, read.go, then the inside:
 // table.go, cell.go, order.go, pin.go, compact.go, rollback.go; writeset.go
 // and codec.go for the ledger's form; snapshot.go for walks over everything
-// and load.go for filling an empty store.
+// load.go for filling an empty store and advance.go for one that was left behind.
 package kv

@@ -101,6 +101,9 @@ func (s *Store) find(seqno synod.SeqNo) (place, error) {
 	case seqno > s.floor.id.SeqNo:
 		n := s.commits.len()
 		i := sort.Search(n, func(i int) bool { return s.commits.at(i).id.SeqNo > seqno })
+		if i == 0 {
+			return place{}, ErrCompacted // an Advance is under way, beyond it
+		}
 		return s.commits.at(i - 1).place, nil
 	case seqno == s.floor.id.SeqNo:
 		return s.floor, nil

@@ -19,7 +19,7 @@ func (l *Log) Commit(seqno synod.SeqNo) error {
 	l.committed = max(l.committed, min(seqno, l.last))
 	l.mu.Unlock()
 	i := len(l.chunks)
-	for i > 0 && !l.chunks[i-1].name.Committed {
+	for i > 0 && !l.chunks[i-1].name.Committed && !l.chunks[i-1].aside {
 		i--
 	}
 	for ; i < len(l.chunks) && l.chunks[i].complete && l.chunks[i].end <= l.committed; i++ {

@@ -26,7 +26,7 @@
 // starts no goroutine.
 //
 // Reading order: entry.go and name.go (one entry, one file name), chunk.go (one
-// file), open.go, append.go, truncate.go, commit.go, read.go and late.go (the Log
+// file), open.go, append.go, truncate.go, skip.go, commit.go, read.go and late.go (the Log
 // over many files), walk.go (for verifiers), snapshot.go, fs.go and slow.go (the disk below;
 // package faultfs is its simulated twin). The format, byte by byte, is in
 // docs/formats/ledger.md.

@@ -76,6 +76,7 @@ type chunk struct {
 	end   synod.SeqNo // last entry
 
 	// known of chunks that are not committed
+	aside     bool // of before a Skip: it gets no other name any more
 	complete  bool
 	ends      bool     // the last entry says that the chunk ends with it; set by Open
 	size      int64    // where the entries end

@@ -31,7 +31,7 @@ func (l *Log) EndRecovery() error {
 	}
 	l.recovery = false
 	for _, c := range slices.Backward(l.chunks) {
-		if !c.name.Recovery {
+		if !c.name.Recovery || c.aside {
 			continue
 		}
 		name := c.name

@@ -162,3 +162,15 @@ func (m *Machine) takeSecrets(id synod.TxID, ws *kv.WriteSet) error {
 	}
 	return nil
 }
+
+// Overtake brings store and tree to a state that was loaded elsewhere: that right
+// after a committed signature beyond what is installed. What of the log is above the
+// installed part goes with the tree, and its secrets with it.
+func (m *Machine) Overtake(loaded *kv.Store, tree *evidence.Tree) {
+	at := loaded.Tip().SeqNo
+	m.store.Advance(loaded)
+	m.Tree.Adopt(tree)
+	m.latest = nil
+	m.chunks = chunker{threshold: m.chunks.threshold, lastEnd: at, forced: at, reported: at}
+	m.snapshots = schedule{off: m.snapshots.off, every: m.snapshots.every, last: at}
+}

@@ -17,6 +17,8 @@ const (
 	ChangedSnapshot       // a joiner begins with a state in which one row was changed
 	StaleRead             // a read that must be linearizable asks no majority
 	AnswerUncommitted     // a client is told that its write is committed when it is only ordered
+	UnverifiedOffer       // a node that was left behind goes on after a state in which one row was changed
+	UncommittedOffer      // or after one that no committed signature covers
 )
 
 // Bugs are all mistakes, by name.
@@ -30,4 +32,6 @@ var Bugs = map[string]Bug{
 	"a changed snapshot is accepted":    ChangedSnapshot,
 	"a read asks no majority":           StaleRead,
 	"an uncommitted write is confirmed": AnswerUncommitted,
+	"an unverified offer is taken":      UnverifiedOffer,
+	"an uncommitted offer is taken":     UncommittedOffer,
 }

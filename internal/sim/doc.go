@@ -9,5 +9,5 @@
 // there are is a table that its own clients write.
 //
 // It starts no goroutine. Reading order: world.go, node.go, step.go,
-// fault.go, check.go, replay.go, end.go.
+// fault.go, image.go, check.go, replay.go, end.go.
 package sim

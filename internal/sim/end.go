@@ -30,6 +30,12 @@ func (w *world) calm(what string, ok func() bool) error {
 			}
 		}
 		w.sign()
+		for _, n := range w.awake() {
+			n.takeWanted()
+			if err := w.fetch(n); err != nil {
+				return fmt.Errorf("node %d: %w", n.name, err)
+			}
+		}
 		if len(w.flying) == 0 {
 			w.pass()
 		}
@@ -65,19 +71,13 @@ func (w *world) end() error {
 	if err == nil {
 		err = w.calm("the configuration is the wanted one", w.configured)
 	}
-	switch {
-	case err != nil && w.beyondHelp():
-		w.result.Stuck++
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	for _, n := range w.alive() {
 		if err := errors.Join(w.statuses(n, append(w.client.ordered, id)), w.log.sameViews(n)); err != nil {
 			return fmt.Errorf("node %d %w", n.name, err)
 		}
-	}
-	if w.result.Stuck > 0 {
-		return w.linearizable()
 	}
 	voters := w.voters()
 	commit := voters[0].Committed()
@@ -117,7 +117,7 @@ func (w *world) voters() []*node {
 	return list
 }
 
-// configured says whether those vote who should and can, and nobody else if
+// configured says whether those vote who should, and nobody else if
 // they are enough.
 func (w *world) configured() bool {
 	l := w.leader()
@@ -134,35 +134,11 @@ func (w *world) configured() bool {
 	enough := len(remain) > 0 && majority(remain, func(name uint64) bool { return w.named(name) != nil && w.named(name).up })
 	for _, n := range w.alive() {
 		votes := slices.Contains(c.GetVoters(), n.name)
-		if wanted[n.name] && !votes && w.canBeHelped(n) || enough && votes && !wanted[n.name] {
+		if wanted[n.name] && !votes || enough && votes && !wanted[n.name] {
 			return false
 		}
 	}
 	return len(c.GetVotersOutgoing()) == 0
-}
-
-// canBeHelped says whether another voter's log begins early enough for a node to
-// get what it lacks.
-func (w *world) canBeHelped(n *node) bool {
-	return slices.ContainsFunc(w.voters(), func(v *node) bool { return v != n && v.begun <= n.Ordered() })
-}
-
-// beyondHelp says whether the service has lost its majority for good though
-// enough voters run: one of them was away for so long that it lacks what comes
-// before the logs of all others, and those who had that have ended or left
-// (docs/operate.md). CCF has the same limit.
-func (w *world) beyondHelp() bool {
-	l := w.leader()
-	if l == nil {
-		return false
-	}
-	useful := 0
-	for _, n := range w.voters() {
-		if n == l || w.canBeHelped(n) {
-			useful++
-		}
-	}
-	return useful <= len(l.Peers().Configuration.GetVoters())/2
 }
 
 func (w *world) allHave(seqno synod.SeqNo) bool {

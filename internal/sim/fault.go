@@ -63,7 +63,7 @@ var kinds = []struct {
 		}
 		return nil
 	}},
-	{1, func(w *world, n *node) error { w.jump(n); return nil }},
+	{2, func(w *world, n *node) error { w.jump(n); return nil }},
 	{3, func(w *world, n *node) error {
 		if !n.paused {
 			w.cfg.Trace("%d is to hand over", n.name)

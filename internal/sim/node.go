@@ -41,13 +41,18 @@ type node struct {
 	tree    *evidence.Tree
 	log     *ledger.Log
 	disk    *faultfs.Disk
-	begun   synod.SeqNo // of the snapshot it began with
-	up      bool
-	paused  bool          // by its host: it runs, and gets nothing done
-	backlog []*pb.Message // that came meanwhile
-	hanging bool          // its signer, which finishes nothing
-	stuck   bool          // its disk, which finishes nothing
-	ahead   time.Duration // of its clock
+	machine *machine.Machine
+	begun   synod.SeqNo // of the snapshot it began with, or went on after
+	image   *image      // the newest snapshot that it has
+	// fetching is the node that it is to fetch a snapshot from, 0 if none.
+	fetching uint64
+	wanting  bool // a newer snapshot
+	up       bool
+	paused   bool          // by its host: it runs, and gets nothing done
+	backlog  []*pb.Message // that came meanwhile
+	hanging  bool          // its signer, which finishes nothing
+	stuck    bool          // its disk, which finishes nothing
+	ahead    time.Duration // of its clock
 
 	checked synod.SeqNo     // committed entries that were compared
 	shown   synod.TxID      // in its store when it was checked last
@@ -59,6 +64,7 @@ const (
 	tick            = 10 * time.Millisecond
 	electionTimeout = 400 * time.Millisecond
 	chunkSize       = 4 << 10
+	snapshotEvery   = 40
 )
 
 // add makes the next node: the founder without a source, or one that joins by
@@ -83,11 +89,14 @@ func (w *world) make(name uint64, source *node) error {
 	cfg := consensus.Config{
 		ID: name, Machine: machine.New(n.store, n.tree, chain, chunkSize), Signer: w.signer(), Verify: w.verify,
 		Send: w.send, Wanted: n.wanted, Begins: w.begins,
+		Offer: n.offer, Fetch: func(from uint64) { n.fetching = from }, Snapshot: func(seqno synod.SeqNo) { w.keep(n, seqno) },
 		RecordChange: func(change, after []byte) (*machine.Prepared, error) { return w.record(n, change, after) },
 		Tick:         tick, ElectionTimeout: electionTimeout, MessageTimeout: 4 * tick,
 		SignatureTxCount: 20, SignatureDelay: 10 * tick, Quiet: tick,
 		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now.Add(n.ahead) },
 	}
+	cfg.Machine.SnapshotEvery(snapshotEvery)
+	n.machine = cfg.Machine
 	start := &consensus.Start{Configuration: consensus.Founding(1)}
 	switch {
 	case source == nil:
@@ -97,11 +106,26 @@ func (w *world) make(name uint64, source *node) error {
 			return machine.Prepare(tx, [32]byte{}), nil
 		}
 	case w.bySnapshot():
-		if s, err := w.copyState(n, source); err != nil {
+		at := source.Committed()
+		if w.cfg.Bug == UnsignedSnapshot {
+			at = source.store.Tip()
+		}
+		i, err := w.imageOf(source, at)
+		if err != nil {
 			return err
-		} else if s != nil {
-			start = s
+		}
+		if i != nil {
+			if err := i.load(n.store); err != nil {
+				return err
+			}
+			tree, err := i.newTree()
+			if err != nil {
+				return err
+			}
+			n.tree.Adopt(tree)
+			n.begun, n.image, start = i.After.SeqNo, i, &i.Start
 			cfg.Machine.Begin(n.begun)
+			w.result.Snapshots++
 		}
 	}
 	var err error
@@ -122,11 +146,19 @@ func (w *world) make(name uint64, source *node) error {
 		return err
 	}
 	n.checked, n.durable = n.begun, start.After
-	if at := start.After; at.SeqNo > 0 && (w.seen.views[at.SeqNo] != at.View || !w.log.signed[at.SeqNo]) {
-		return fmt.Errorf("node %d begins with the state after %s, which is no committed signature", name, at)
+	if err := w.believed(name, start.After); err != nil {
+		return err
 	}
 	w.nodes = append(w.nodes, n)
 	w.cfg.Trace("node %d begins after %s", name, start.After)
+	return nil
+}
+
+// believed sees that a node goes on after a state that the service vouches for.
+func (w *world) believed(name uint64, at synod.TxID) error {
+	if at.SeqNo > 0 && (w.seen.views[at.SeqNo] != at.View || !w.log.signed[at.SeqNo]) {
+		return fmt.Errorf("node %d begins with the state after %s, which is no committed signature", name, at)
+	}
 	return nil
 }
 
@@ -140,79 +172,6 @@ func (w *world) bySnapshot() bool {
 
 func (n *node) openLog(disk *faultfs.Disk) (*ledger.Log, error) {
 	return ledger.Open(ledger.Config{Dir: "ledger", FS: disk, After: n.begun, Log: slog.New(slog.DiscardHandler)})
-}
-
-// copyState gives a new node the state of a source after its newest committed
-// signature, as a snapshot does; nil if the source has none to give.
-func (w *world) copyState(n, source *node) (*consensus.Start, error) {
-	at := source.Committed()
-	if w.cfg.Bug == UnsignedSnapshot {
-		at = source.store.Tip()
-	}
-	if at.SeqNo == 0 {
-		return nil, nil
-	}
-	tx, err := source.store.BeginAt(at.SeqNo)
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Release()
-	tree, err := treeAt(source, tx, at.SeqNo)
-	if err != nil {
-		return nil, err
-	}
-	configuration, found, err := tables.GetJSON[tables.RaftConfig](tx, tables.Raft, tables.UnitKey())
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		configuration.ConfState = consensus.Founding(1)
-	}
-	changed := w.cfg.Bug != ChangedSnapshot
-	to := n.store.Load()
-	tx.EachMap(func(name string, version synod.SeqNo, _ int) bool {
-		if err = to.Map(name, version); err != nil {
-			return false
-		}
-		tx.EachKey(name, func(k, v []byte, version synod.SeqNo) bool {
-			if name == records && !changed {
-				v, changed = []byte("changed"), true
-			}
-			err = to.Put(k, v, version)
-			return err == nil
-		})
-		return err == nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	to.Finish(at)
-	n.tree.Adopt(tree)
-	n.begun = at.SeqNo
-	w.result.Snapshots++
-	start := &consensus.Start{After: at, Configuration: configuration.ConfState}
-	for _, id := range source.ViewHistory(1) {
-		if id.View <= at.View {
-			start.ViewStarts = append(start.ViewStarts, id.SeqNo)
-		}
-	}
-	return start, nil
-}
-
-// treeAt is the tree that a snapshot brings: what the signature wrote of the
-// entries before it, and its own leaf.
-func treeAt(source *node, tx *kv.Tx, seqno synod.SeqNo) (*evidence.Tree, error) {
-	leaf, err := source.tree.Leaf(seqno)
-	if err != nil {
-		return nil, err
-	}
-	serialised, _ := tx.Get(tables.Tree, tables.UnitKey())
-	if source.Committed().SeqNo != seqno {
-		if serialised, err = source.tree.Serialise(seqno - 1); err != nil {
-			return nil, err
-		}
-	}
-	return evidence.TreeFrom(serialised, seqno, leaf)
 }
 
 func key(name uint64) []byte { return []byte(strconv.FormatUint(name, 10)) }

@@ -15,7 +15,7 @@ func (w *world) step() error {
 	if w.rng.IntN(1000) < w.temper.rate {
 		return w.fault()
 	}
-	switch r := w.rng.IntN(982); {
+	switch r := w.rng.IntN(984); {
 	case r < 610:
 		w.deliver()
 	case r < 730:
@@ -28,6 +28,8 @@ func (w *world) step() error {
 		w.write()
 	case r < 980:
 		w.read()
+	case r < 982:
+		return w.fetchAny()
 	default:
 		return w.admit()
 	}
@@ -125,6 +127,17 @@ func (w *world) sign() {
 			n.Sign(time.Millisecond)
 		}
 	}
+}
+
+// fetchAny lets a node that was offered a snapshot have it, and others ask for one.
+func (w *world) fetchAny() error {
+	for _, n := range w.awake() {
+		n.takeWanted()
+		if n.fetching != 0 {
+			return w.fetch(n)
+		}
+	}
+	return nil
 }
 
 // wish is what governance is to make of a member.

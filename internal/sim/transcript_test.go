@@ -294,6 +294,9 @@ func (s *script) rounds(n int) error {
 		if err := s.check(); err != nil {
 			return err
 		}
+		if err := s.fetchAny(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -37,8 +37,7 @@ type Result struct {
 	Writes    int // that were answered
 	Lost      int // of them, lost with the leader that answered
 	Reads     int // that were answered
-	// Stuck is 1 if the service lost its majority to a voter whom none can help.
-	Stuck int
+	Overtaken int // times that a node went on after a snapshot
 	// Digest is of every message that was sent.
 	Digest uint32
 }
