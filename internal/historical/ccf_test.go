@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +20,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/secrets"
-	"synod/internal/tables"
+	"synod/internal/secrets/secretstest"
 	"synod/receipt"
 )
 
@@ -45,49 +43,10 @@ func readFile(t testing.TB, path ...string) []byte {
 	return b
 }
 
-// latestSecret unwraps the secret of the third life with a member's share.
+// latestSecret is that of the third life.
 func latestSecret(t testing.TB) secrets.Entry {
 	t.Helper()
-	var rows []struct {
-		SeqNo      synod.SeqNo                 `json:"seqno"`
-		Shares     *tables.RecoveryShares      `json:"recovery_shares"`
-		Historical *tables.EncryptedPastSecret `json:"historical_encrypted_ledger_secret"`
-	}
-	if err := json.Unmarshal(readFile(t, "../secrets/testdata/rows.json"), &rows); err != nil {
-		t.Fatal(err)
-	}
-	var shares *tables.RecoveryShares
-	var stored []secrets.Stored
-	for _, r := range rows {
-		if r.Shares != nil {
-			shares = r.Shares
-		}
-		if r.Historical != nil {
-			stored = append(stored, secrets.Stored{At: r.SeqNo, Row: *r.Historical})
-		}
-	}
-	block, _ := pem.Decode(readFile(t, "../secrets/testdata/member0_enc_privk.pem"))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const member0 = "35d0afe285ba831ac9a42b4236b1ca58c36c6e53d6bdcd4979e27c23a81e15c3"
-	text, err := secrets.DecryptWith(key.(*rsa.PrivateKey), shares.EncryptedShares[member0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	share, err := secrets.ParseShare(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := secrets.Combine([]secrets.Share{share}, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	latest, err := secrets.UnwrapWith(full, shares.WrappedLatestLedgerSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
+	latest, stored := secretstest.CCF(t, "../secrets/testdata")
 	last := stored[len(stored)-1]
 	return secrets.Entry{From: synod.SeqNo(*last.Row.NextVersion), Secret: latest, StoredAt: last.At}
 }

@@ -5,11 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"synod"
-	"synod/internal/kv"
 	"synod/internal/ledger"
+	"synod/internal/machine"
 	"synod/internal/secrets"
 )
 
@@ -116,25 +115,11 @@ func openWith(secret *secrets.Secret, e *ledger.Entry) (*state, error) {
 		}
 		s.components.CommitEvidence = string(evidence)
 	}
-	private, err := secret.Open(secrets.IV(e.TxID, false), e.Tag, e.Cipher, e.Public)
+	written, err := machine.Open(e, secret)
 	if err != nil {
 		return nil, err
 	}
-	public, err := kv.DecodeDomain(e.PublicMaps, true)
-	if err != nil {
-		return nil, fmt.Errorf("public domain: %w", err)
-	}
-	hidden, err := kv.DecodeDomain(private, false)
-	if err != nil {
-		return nil, fmt.Errorf("private domain: %w", err)
-	}
-	s.maps = append(public, hidden...)
-	slices.SortFunc(s.maps, func(a, b kv.MapWrites) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1 // names differ
-	})
+	s.maps = written.Maps
 	return s, nil
 }
 

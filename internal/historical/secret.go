@@ -1,13 +1,12 @@
 package historical
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 
 	"synod"
-	"synod/internal/kv"
+	"synod/internal/machine"
 	"synod/internal/secrets"
 	"synod/internal/tables"
 )
@@ -62,9 +61,12 @@ func (h *History) findOlderSecret() error {
 	if err != nil {
 		return err
 	}
-	row, err := storedSecret(entries[0].PublicMaps)
+	row, found, err := machine.StoredSecret(entries[0].PublicMaps)
 	if err != nil {
 		return notBelieved(oldest.StoredAt, err)
+	}
+	if !found {
+		return notBelieved(oldest.StoredAt, errors.New("it does not write "+tables.HistoricalLedgerSecret))
 	}
 	if row.PreviousLedgerSecret == nil || row.PreviousLedgerSecret.Version >= oldest.From {
 		return notBelieved(oldest.StoredAt, errors.New("it holds no older ledger secret"))
@@ -73,9 +75,9 @@ func (h *History) findOlderSecret() error {
 	if err != nil {
 		return notBelieved(oldest.StoredAt, fmt.Errorf("the older ledger secret: %w", err))
 	}
-	found := secrets.Entry{From: row.PreviousLedgerSecret.Version, Secret: secret}
+	older := secrets.Entry{From: row.PreviousLedgerSecret.Version, Secret: secret}
 	if at := row.PreviousLedgerSecret.PreviousSecretStoredVersion; at != nil {
-		found.StoredAt = synod.SeqNo(*at)
+		older.StoredAt = synod.SeqNo(*at)
 	}
 	// The entry itself is sealed with one of the two.
 	with := secret
@@ -85,7 +87,7 @@ func (h *History) findOlderSecret() error {
 	if _, err := openWith(with, entries[0]); err != nil {
 		return notBelieved(oldest.StoredAt, err)
 	}
-	h.older.chain.Add(found)
+	h.older.chain.Add(older)
 	return nil
 }
 
@@ -118,19 +120,4 @@ func (h *History) oldestSecret() (secrets.Entry, error) {
 		return secrets.Entry{}, fmt.Errorf("%w before seqno %d, and no transaction is known that holds an older one", secrets.ErrNoSecret, oldest.From)
 	}
 	return oldest, nil
-}
-
-// storedSecret finds the row that holds an older secret.
-func storedSecret(publicMaps []byte) (*tables.EncryptedPastSecret, error) {
-	maps, err := kv.DecodeDomain(publicMaps, true)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range maps {
-		if m.Name == tables.HistoricalLedgerSecret && len(m.Writes) == 1 {
-			row := &tables.EncryptedPastSecret{}
-			return row, json.Unmarshal(m.Writes[0].Value, row)
-		}
-	}
-	return nil, errors.New("it does not write " + tables.HistoricalLedgerSecret)
 }

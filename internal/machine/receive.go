@@ -2,6 +2,7 @@ package machine
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,6 +123,22 @@ func Open(e *ledger.Entry, secret *secrets.Secret) (*kv.WriteSet, error) {
 		return 1 // names differ
 	})
 	return &kv.WriteSet{Maps: maps}, nil
+}
+
+// StoredSecret finds what an entry's public maps write to
+// historical_encrypted_ledger_secret: the ledger secret that it puts out of use. It
+// says whether they do.
+func StoredSecret(publicMaps []byte) (row tables.EncryptedPastSecret, found bool, err error) {
+	maps, err := kv.DecodeDomain(publicMaps, true)
+	if err != nil {
+		return row, false, err
+	}
+	for _, m := range maps {
+		if m.Name == tables.HistoricalLedgerSecret && len(m.Writes) == 1 {
+			return row, true, json.Unmarshal(m.Writes[0].Value, &row)
+		}
+	}
+	return row, false, nil
 }
 
 // Install puts an entry into the store, whose tip is the entry before.

@@ -1,13 +1,12 @@
 package recovery
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"synod"
-	"synod/internal/kv"
 	"synod/internal/ledger"
+	"synod/internal/machine"
 	"synod/internal/secrets"
 	"synod/internal/tables"
 )
@@ -32,13 +31,13 @@ func Secrets(latest *secrets.Secret, tx Tx, log *ledger.Log) (*secrets.Chain, er
 	}
 	at, _ := tx.VersionOfPreviousWrite(tables.HistoricalLedgerSecret, tables.UnitKey())
 	return secrets.Restore(latest, secrets.Stored{At: at, Row: row}, func(seqno synod.SeqNo) (tables.EncryptedPastSecret, bool, error) {
-		return PastSecret(log, seqno)
+		return pastSecret(log, seqno)
 	})
 }
 
-// PastSecret reads the write of historical_encrypted_ledger_secret that the entry
+// pastSecret reads the write of historical_encrypted_ledger_secret that the entry
 // at seqno makes; false if the log does not hold the entry.
-func PastSecret(log *ledger.Log, seqno synod.SeqNo) (row tables.EncryptedPastSecret, found bool, err error) {
+func pastSecret(log *ledger.Log, seqno synod.SeqNo) (row tables.EncryptedPastSecret, found bool, err error) {
 	raw, err := log.Read(seqno, seqno, 0)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return row, false, nil
@@ -50,14 +49,12 @@ func PastSecret(log *ledger.Log, seqno synod.SeqNo) (row tables.EncryptedPastSec
 	if err != nil {
 		return row, false, err
 	}
-	maps, err := kv.DecodeDomain(e.PublicMaps, true)
+	row, found, err = machine.StoredSecret(e.PublicMaps)
 	if err != nil {
 		return row, false, fmt.Errorf("entry %s: %w", e.TxID, err)
 	}
-	for _, m := range maps {
-		if m.Name == tables.HistoricalLedgerSecret && len(m.Writes) == 1 {
-			return row, true, json.Unmarshal(m.Writes[0].Value, &row)
-		}
+	if !found {
+		return row, false, fmt.Errorf("%w: entry %s stores no secret", secrets.ErrRestore, e.TxID)
 	}
-	return row, false, fmt.Errorf("%w: entry %s stores no secret", secrets.ErrRestore, e.TxID)
+	return row, true, nil
 }

@@ -3,11 +3,8 @@ package snapshot
 import (
 	"bytes"
 	"context"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +16,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/ledger"
 	"synod/internal/secrets"
+	"synod/internal/secrets/secretstest"
 	"synod/internal/tables"
 	"synod/receipt"
 )
@@ -67,46 +65,7 @@ func vectors(t testing.TB) []vector {
 // share in the newest recovery_shares.
 func ccfSecrets(t testing.TB) *secrets.Chain {
 	t.Helper()
-	var rows []struct {
-		SeqNo      synod.SeqNo                 `json:"seqno"`
-		Shares     *tables.RecoveryShares      `json:"recovery_shares"`
-		Historical *tables.EncryptedPastSecret `json:"historical_encrypted_ledger_secret"`
-	}
-	if err := json.Unmarshal(readFile(t, "../secrets/testdata/rows.json"), &rows); err != nil {
-		t.Fatal(err)
-	}
-	var shares *tables.RecoveryShares
-	var past []secrets.Stored
-	for _, r := range rows {
-		if r.Shares != nil {
-			shares = r.Shares
-		}
-		if r.Historical != nil {
-			past = append(past, secrets.Stored{At: r.SeqNo, Row: *r.Historical})
-		}
-	}
-	block, _ := pem.Decode(readFile(t, "../secrets/testdata/member0_enc_privk.pem"))
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const member0 = "35d0afe285ba831ac9a42b4236b1ca58c36c6e53d6bdcd4979e27c23a81e15c3"
-	text, err := secrets.DecryptWith(key.(*rsa.PrivateKey), shares.EncryptedShares[member0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	share, err := secrets.ParseShare(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full, err := secrets.Combine([]secrets.Share{share}, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	latest, err := secrets.UnwrapWith(full, shares.WrappedLatestLedgerSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
+	latest, past := secretstest.CCF(t, "../secrets/testdata")
 	chain, err := secrets.Restore(latest, past[len(past)-1], func(seqno synod.SeqNo) (tables.EncryptedPastSecret, bool, error) {
 		for _, w := range past {
 			if w.At == seqno {
