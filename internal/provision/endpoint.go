@@ -23,6 +23,11 @@ const (
 	// routeWait is how long a new connection waits for a node that takes it, as
 	// during an election.
 	routeWait = 10 * time.Second
+	// leaveMax is how long a node that is to be stopped is waited for, until it has
+	// answered what it was asked; settledAfter is how long a connection is quiet after
+	// an answer.
+	leaveMax     = 2 * time.Second
+	settledAfter = 2 * time.Millisecond
 	// routePoll is between two looks for one.
 	routePoll = 20 * time.Millisecond
 )
@@ -41,6 +46,9 @@ type endpoint struct {
 	conns    atomic.Int64
 	cancel   context.CancelFunc
 	done     chan struct{}
+
+	mu   sync.Mutex
+	open map[*passed]struct{} // guarded by mu
 }
 
 // openEndpoint listens on an address and passes connections on until close.
@@ -54,7 +62,7 @@ func openEndpoint(ctx context.Context, bind, told string, lost func()) (*endpoin
 		return nil, errors.Join(err, l.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	e := &endpoint{listener: l, address: net.JoinHostPort(told, port), lost: lost, cancel: cancel, done: make(chan struct{})}
+	e := &endpoint{listener: l, address: net.JoinHostPort(told, port), lost: lost, cancel: cancel, done: make(chan struct{}), open: map[*passed]struct{}{}}
 	e.routes.Store(&routes{})
 	go e.serve(ctx)
 	return e, nil
@@ -105,48 +113,130 @@ func (e *endpoint) serve(ctx context.Context) {
 	}
 }
 
+// passed is a connection that is passed on.
+type passed struct {
+	from, to net.Conn
+	address  string // of the node
+	// quiet is when bytes went last, as nanoseconds, negative if they went to the
+	// node: then it owes an answer.
+	quiet atomic.Int64
+}
+
+func (p *passed) close() {
+	_ = p.from.Close()
+	_ = p.to.Close()
+}
+
+// settled says whether the node has answered what it was asked, as far as that can
+// be told from outside of TLS.
+func (p *passed) settled(now time.Time) bool {
+	at := p.quiet.Load()
+	return at >= 0 && now.UnixNano()-at >= int64(settledAfter)
+}
+
 // pass passes one connection on.
 func (e *endpoint) pass(ctx context.Context, from net.Conn) {
 	defer from.Close()
-	to, err := e.dial(ctx)
+	to, address, err := e.dial(ctx)
 	if err != nil {
 		return
 	}
-	defer to.Close()
-	stop := context.AfterFunc(ctx, func() {
-		_ = from.Close()
-		_ = to.Close()
-	})
+	p := &passed{from: from, to: to, address: address}
+	defer p.close()
+	stop := context.AfterFunc(ctx, p.close)
 	defer stop()
+	e.mu.Lock()
+	e.open[p] = struct{}{}
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		delete(e.open, p)
+		e.mu.Unlock()
+	}()
 	var both sync.WaitGroup
-	both.Go(func() { copyHalf(to, from) })
-	copyHalf(from, to)
+	both.Go(func() { p.copyHalf(to, from, -1) })
+	p.copyHalf(from, to, 1)
 	both.Wait()
 }
 
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 // copyHalf copies one direction to its end, and tells the receiver of it. An error
-// ends both directions.
-func copyHalf(to, from net.Conn) {
-	_, err := io.Copy(to, from)
-	if tcp, ok := to.(*net.TCPConn); ok && err == nil {
-		err = tcp.CloseWrite()
+// ends both directions. sign is that of the times that it notes.
+func (p *passed) copyHalf(to, from net.Conn, sign int64) {
+	buffer := buffers.Get().(*[32 << 10]byte) //nolint:forcetypeassert // the pool has no others
+	defer buffers.Put(buffer)
+	for {
+		n, err := from.Read(buffer[:])
+		if n > 0 {
+			p.quiet.Store(sign * time.Now().UnixNano())
+			if _, err := to.Write(buffer[:n]); err != nil {
+				p.close()
+				return
+			}
+		}
+		switch tcp, ok := to.(*net.TCPConn); {
+		case err == nil:
+			continue
+		case errors.Is(err, io.EOF) && ok && tcp.CloseWrite() == nil:
+		default:
+			p.close()
+		}
+		return
 	}
-	if err != nil {
-		_ = to.Close()
-		_ = from.Close()
+}
+
+// leave ends the connections to a node that is to be stopped, each once it has its
+// answers, and waits for that, for a while.
+func (e *endpoint) leave(ctx context.Context, address string) {
+	ctx, cancel := context.WithTimeout(ctx, leaveMax)
+	defer cancel()
+	for {
+		now, left := time.Now(), 0
+		e.mu.Lock()
+		for p := range e.open {
+			switch {
+			case p.address != address:
+			case p.settled(now):
+				p.close()
+			default:
+				left++
+			}
+		}
+		e.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settledAfter / 2):
+		}
+	}
+}
+
+// drop ends the connections to nodes that do not answer, which their clients would
+// wait for in vain.
+func (e *endpoint) drop(address string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p := range e.open {
+		if p.address == address {
+			p.close()
+		}
 	}
 }
 
 // dial connects to the first node that takes it.
-func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
+func (e *endpoint) dial(ctx context.Context) (conn net.Conn, address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, routeWait)
 	defer cancel()
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	for {
 		for i, address := range e.routes.Load().addresses {
-			conn, err := dialer.DialContext(ctx, "tcp", address)
+			conn, err = dialer.DialContext(ctx, "tcp", address)
 			if err == nil {
-				return conn, nil
+				return conn, address, nil
 			}
 			if i == 0 {
 				e.lost()
@@ -154,7 +244,7 @@ func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no node takes a connection: %w", ctx.Err())
+			return nil, "", fmt.Errorf("no node takes a connection: %w", ctx.Err())
 		case <-time.After(routePoll):
 		}
 	}

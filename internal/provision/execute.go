@@ -19,6 +19,9 @@ import (
 const (
 	// actTimeout bounds what the operator does in one step.
 	actTimeout = 30 * time.Second
+	// mutesMax is how many questions in a row a node may leave without an answer
+	// before clients' connections to it are ended: they would wait in vain.
+	mutesMax = 3
 	// backdated is how long before now new certificates begin: clocks differ.
 	backdated = 5 * time.Minute
 )
@@ -63,6 +66,7 @@ func (w *worker) take(ctx context.Context, s Step) error {
 	case StepRetire:
 		return op.act(ctx, c, client.Action{Name: "remove_node", Args: node})
 	case StepRenew:
+		w.watcher.certsSeen = time.Time{} // look at them anew
 		return op.act(ctx, c, client.Action{Name: "set_service_certificate_validity", Args: validity},
 			client.Action{Name: "set_all_nodes_certificate_validity", Args: validity})
 	case StepOpen:
@@ -160,6 +164,11 @@ func (w *worker) forgetNode(ctx context.Context, s Step) error {
 		return err
 	}
 	defer c.Close()
+	for _, n := range w.seen.Nodes {
+		if n.Ordinal == s.Ordinal && n.Alive && !n.Silent && w.endpoint != nil {
+			w.endpoint.leave(ctx, n.Address)
+		}
+	}
 	if err := w.m.o.Driver.Stop(ctx, w.name, s.Ordinal, true); err != nil {
 		return err
 	}
@@ -282,6 +291,9 @@ func (w *worker) route() {
 		addresses = append(addresses, primary)
 	}
 	for _, n := range w.seen.Nodes {
+		if w.watcher.mute[n.Ordinal] >= mutesMax {
+			w.endpoint.drop(n.Address)
+		}
 		if n.Alive && !n.Silent && n.Status == "Trusted" && slices.Contains(w.seen.Service.Voters, n.NodeID) && !slices.Contains(addresses, n.Address) {
 			addresses = append(addresses, n.Address)
 		}

@@ -91,7 +91,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer cancel()
 	m.running = ctx
 	changes := m.o.Store.Watch(ctx)
-	if err := m.all(ctx, &owned); err != nil {
+	if err := m.all(ctx, &owned); err != nil && ctx.Err() == nil {
 		return err
 	}
 	for change := range changes {

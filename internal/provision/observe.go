@@ -20,6 +20,8 @@ import (
 const (
 	// lookTimeout bounds one question to a node.
 	lookTimeout = 2 * time.Second
+	// muteTimeout is the same for a node that did not answer the last one.
+	muteTimeout = 200 * time.Millisecond
 	// silentAfter is how long the primary may not have heard of a node that does not
 	// answer us either.
 	silentAfter = 10 * time.Second
@@ -35,11 +37,12 @@ type watcher struct {
 	notAfter  map[string]time.Time      // of nodes' certificates, by node ID
 	evidence  map[string]json.RawMessage
 	certsSeen time.Time
-	operator  bool // the operator was seen active in an open service
+	mute      map[int]int // how many questions in a row nodes have not answered
+	operator  bool        // the operator was seen active in an open service
 }
 
 func newWatcher(network string) *watcher {
-	return &watcher{network: network, clients: map[string]*client.Client{}, notAfter: map[string]time.Time{}, evidence: map[string]json.RawMessage{}}
+	return &watcher{network: network, clients: map[string]*client.Client{}, notAfter: map[string]time.Time{}, evidence: map[string]json.RawMessage{}, mute: map[int]int{}}
 }
 
 func (w *watcher) close() {
@@ -157,12 +160,23 @@ func (w *watcher) askAll(ctx context.Context, nodes []Node, certificate string) 
 		if err != nil {
 			continue
 		}
+		mu.Lock()
+		patience := lookTimeout
+		if w.mute[n.Ordinal] > 0 {
+			patience = muteTimeout // it is not to hold the others up
+		}
+		mu.Unlock()
 		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
 			var out consensus
-			if _, err := c.Get(ctx, "/node/consensus", &out); err == nil {
-				mu.Lock()
-				answers[n.Ordinal] = out
-				mu.Unlock()
+			_, err := c.Get(ctx, "/node/consensus", &out)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				answers[n.Ordinal], w.mute[n.Ordinal] = out, 0
+			} else {
+				w.mute[n.Ordinal]++
 			}
 		})
 	}
