@@ -14,22 +14,32 @@ import (
 // sealKeySize is the size of the key that seals columns of the store: AES-256.
 const sealKeySize = 32
 
-// openSeal reads the key in the file at path, or makes one. The key's file is
-// whole on disk before it is used: a half-written one would lose what it seals.
-func openSeal(path string) (cipher.AEAD, error) {
-	key, err := os.ReadFile(path)
+// OpenKey reads the key in the file at path, or makes one with mode 0600. The
+// file is whole on disk before the key is used: a half-written one would lose
+// what it seals.
+func OpenKey(path string) ([sealKeySize]byte, error) {
+	var key [sealKeySize]byte
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key = make([]byte, sealKeySize)
-		rand.Read(key) //nolint:errcheck // never fails
-		err = writePrivate(path, key)
+		rand.Read(key[:]) //nolint:errcheck // never fails
+		text, err = key[:], writePrivate(path, key[:])
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store key: %w", err)
+		return key, fmt.Errorf("key file: %w", err)
 	}
-	if len(key) != sealKeySize {
-		return nil, fmt.Errorf("store key %s has %d bytes instead of %d: put back the file that belongs to this store", path, len(key), sealKeySize)
+	if len(text) != sealKeySize {
+		return key, fmt.Errorf("key file %s has %d bytes instead of %d: put back the one that belongs here", path, len(text), sealKeySize)
 	}
-	block, err := aes.NewCipher(key)
+	copy(key[:], text)
+	return key, nil
+}
+
+func openSeal(path string) (cipher.AEAD, error) {
+	key, err := OpenKey(path)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, err
 	}

@@ -332,3 +332,22 @@ func (s *Server) audit(c *call, code string) {
 		s.Log.ErrorContext(c.r.Context(), "audit log", "request", c.requestID, "err", err)
 	}
 }
+
+// pruneInterval is the time between two removals of old operations.
+const pruneInterval = time.Hour
+
+// Run does what is due without a request, until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	for {
+		if err := s.Store.PruneOperations(ctx); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "prune operations", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

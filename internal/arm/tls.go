@@ -48,45 +48,57 @@ type Authority struct {
 // time is two thirds over gets a new certificate for the same key, which those
 // who trust the old one have to be given in time.
 func OpenAuthority(dir string, now func() time.Time) (*Authority, error) {
+	keyPath := filepath.Join(dir, "ca.key")
+	if _, err := os.Stat(keyPath); errors.Is(err, fs.ErrNotExist) {
+		if err := newKeyFile(keyPath); err != nil {
+			return nil, fmt.Errorf("server's authority: %w", err)
+		}
+	}
+	a, err := ReadAuthority(dir, now)
+	if err != nil || a.Certificate != nil && !due(a.Certificate, now()) {
+		return a, err
+	}
+	if err := a.renew(); err != nil {
+		return nil, fmt.Errorf("server's authority: %w", err)
+	}
+	return a, writeShared(filepath.Join(dir, "ca.pem"), a.PEM)
+}
+
+// ReadAuthority reads the authority in a directory as it is. One whose
+// certificate has not been made has none.
+func ReadAuthority(dir string, now func() time.Time) (*Authority, error) {
 	certPath, keyPath := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key")
 	a := &Authority{now: now}
 	text, err := os.ReadFile(keyPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = newKeyFile(keyPath)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("server's authority: %w", err)
 	}
 	if a.key, err = parseKey(text); err != nil {
 		return nil, fmt.Errorf("server's authority: %s: %w", keyPath, err)
 	}
-	if a.PEM, err = os.ReadFile(certPath); err == nil {
-		if a.Certificate, err = parseAuthority(a.PEM, a.key); err != nil {
-			return nil, fmt.Errorf("server's authority: %s: %w", certPath, err)
-		}
-		if !due(a.Certificate, now()) {
-			return a, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("server's authority: %w", err)
+	a.PEM, err = os.ReadFile(certPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, nil
 	}
-	if err := a.renew(); err != nil {
-		return nil, fmt.Errorf("server's authority: %w", err)
+	if err == nil {
+		a.Certificate, err = parseAuthority(a.PEM, a.key)
 	}
-	return a, writeShared(certPath, a.PEM)
+	if err != nil {
+		return nil, fmt.Errorf("server's authority: %s: %w", certPath, err)
+	}
+	return a, nil
 }
 
-func newKeyFile(path string) ([]byte, error) {
+func newKeyFile(path string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return text, writePrivate(path, text)
+	return writePrivate(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // writeShared writes a file that everybody may read, whole or not at all.

@@ -265,7 +265,11 @@ func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		name := ts.MkAbs(args[0])
+		if files, err := filepath.Glob(name); err == nil && len(files) == 1 {
+			name = files[0]
+		}
+		text, err := os.ReadFile(name)
 		if err == nil && strings.Contains(string(text), args[1]) {
 			return
 		}
