@@ -70,9 +70,7 @@ func (n *Node) chooseRecoverySnapshot(ctx context.Context) error {
 		}
 		return err
 	})
-	for _, r := range refused {
-		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("err", r.Error()))
-	}
+	n.logRefused(ctx, refused)
 	switch {
 	case foreign != nil:
 		if err == nil {

@@ -258,19 +258,26 @@ func TestJoinFromSnapshot(t *testing.T) {
 		logs(r, "a snapshot is not used", newer, "the snapshot's digest is not what its receipt claims")
 		joined = append(joined, r)
 	}
-	{ // none can be used
-		whole := read(newer)
+	{ // there is none of this service
 		r := s.join(local(map[string]string{
-			newer:                              whole[:len(whole)-5000], // truncated
-			older:                              "",                      // as after a crash
-			"snapshot_900000_900001.committed": read(newer),             // of the future, by its name
-			"snapshot_5_6.committed":           "hello",                 // no snapshot
-			"snapshot_7_8.committed":           foreignSnapshot(t),      // of another service
+			older:                         "", // as after a crash
+			"snapshot_7_8.committed":      foreignSnapshot(t),
+			"snapshot_9_10.committed.bak": "hello", // no name of a snapshot
 		}))
 		startup(r, 0)
-		logs(r, "a snapshot is not used", "snapshot_900000_900001.committed", "the file is named snapshot_900000_900001.committed, but is of",
-			"snapshot_5_6.committed", "snapshot_7_8.committed")
+		logs(r, "Ignoring empty snapshot file "+older, "a snapshot is not used", "snapshot_7_8.committed")
 		joined = append(joined, r)
+	}
+	whole := read(newer)
+	for _, x := range []struct{ file, content, says string }{ // only damaged ones
+		{newer, whole[:len(whole)-5000], newer},
+		{"snapshot_900000_900001.committed", whole, "the file is named snapshot_900000_900001.committed, but is of"},
+		{"snapshot_1000_1500.committed", strings.Repeat("\x00", 64), "snapshot_1000_1500.committed"},
+	} {
+		err := s.joinInVain(local(map[string]string{x.file: x.content}))
+		if !strings.Contains(err.Error(), "no snapshot can be used: ") || !strings.Contains(err.Error(), x.says) {
+			t.Errorf("%s: it says %v", x.file, err)
+		}
 	}
 	s.trust(joined...)
 	s.voting(6)

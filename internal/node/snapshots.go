@@ -172,11 +172,9 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 			return err
 		})
 	})
-	for _, r := range refused {
-		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("err", r.Error()))
-	}
+	n.logRefused(ctx, refused)
 	if errors.Is(err, snapshot.ErrNotFound) {
-		return nil
+		return damaged(refused)
 	}
 	if err != nil {
 		return err
@@ -184,6 +182,31 @@ func (n *Node) chooseSnapshot(ctx context.Context) error {
 	n.beginning, n.startup.SeqNo = f, f.Name.SeqNo
 	n.info(ctx, "Joining from snapshot", slog.String("file", f.Path), slog.Uint64("seqno", uint64(f.Name.SeqNo)))
 	return nil
+}
+
+// damaged is the error for a node that was given a damaged snapshot to begin with
+// and nothing better. It is not left to replay the whole ledger unasked
+// (CCF: tests/e2e_operations.py, test_nulled_snapshot). A sound one of a service
+// long gone is no reason to end.
+func damaged(refused []snapshot.Refused) error {
+	for _, r := range refused {
+		if errors.Is(r.Err, snapshot.ErrEmpty) || errors.Is(r.Err, snapshot.ErrNotFound) || errors.Is(r.Err, receipt.ErrWrongService) {
+			continue
+		}
+		return &Error{ExitValidation, fmt.Errorf("no snapshot can be used: %s: %w: replace the file, or remove it to read the ledger from its beginning", r.Path, r.Err)}
+	}
+	return nil
+}
+
+// logRefused says which snapshots are not used.
+func (n *Node) logRefused(ctx context.Context, refused []snapshot.Refused) {
+	for _, r := range refused {
+		if errors.Is(r.Err, snapshot.ErrEmpty) {
+			n.info(ctx, "Ignoring empty snapshot file "+r.Name.String()) // CCF's text
+			continue
+		}
+		n.log.LogAttrs(ctx, slog.LevelWarn, "a snapshot is not used", slog.String("file", r.Path), slog.String("err", r.Err.Error()))
+	}
 }
 
 // vouched tries with the service that this node joins and, if a snapshot is not

@@ -19,6 +19,10 @@ import (
 // that can be used.
 var ErrNotFound = errors.New("no such snapshot")
 
+// ErrEmpty says that a file has the name of a committed snapshot and no content,
+// as a copy has that has not begun.
+var ErrEmpty = errors.New("the file is empty")
+
 // Config says where snapshots are.
 type Config struct {
 	Main     string           // directory that is written to; made if it is not there
@@ -45,8 +49,14 @@ type usage struct {
 type Found struct {
 	Name     ledger.SnapshotName
 	Path     string
-	Size     int64 // bytes, never 0
+	Size     int64 // bytes
 	ReadOnly bool  // it is in the read-only directory
+}
+
+// A Refused is a snapshot that is not used, and why.
+type Refused struct {
+	Found
+	Err error // ErrEmpty, an I/O error, or what its check said
 }
 
 // OpenDir makes the main directory if need be, and removes from it what a
@@ -101,6 +111,12 @@ func isPartial(name string) bool {
 // the highest seqno, and among those the one in the read-only directory
 // (CCF: src/snapshots/snapshot_manager.h).
 func (d *Dir) List() ([]Found, error) {
+	found, err := d.all()
+	return slices.DeleteFunc(found, func(f Found) bool { return f.Size == 0 }), err
+}
+
+// all returns the committed snapshots, best first, and the empty among them.
+func (d *Dir) all() ([]Found, error) {
 	found, err := d.list(d.cfg.Main, false)
 	if err != nil {
 		return nil, err
@@ -151,9 +167,7 @@ func (d *Dir) list(dir string, readOnly bool) ([]Found, error) {
 		if err != nil {
 			return nil, ioError("size", path, err)
 		}
-		if size > 0 {
-			found = append(found, Found{n, path, size, readOnly})
-		}
+		found = append(found, Found{n, path, size, readOnly})
 	}
 	return found, nil
 }
@@ -199,12 +213,16 @@ func (d *Dir) Open(name string) (*File, error) {
 // Newest opens the best snapshot that check accepts, for instance by Verify.
 // Those that it refuses are returned too, for the log. The error is ErrNotFound
 // if none is left.
-func (d *Dir) Newest(check func(*File) error) (best *File, refused []error, err error) {
-	found, err := d.List()
+func (d *Dir) Newest(check func(*File) error) (best *File, refused []Refused, err error) {
+	found, err := d.all()
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, next := range found {
+		if next.Size == 0 {
+			refused = append(refused, Refused{next, ErrEmpty})
+			continue
+		}
 		f, err := d.open(next)
 		if err == nil {
 			if err = check(f); err == nil {
@@ -212,7 +230,7 @@ func (d *Dir) Newest(check func(*File) error) (best *File, refused []error, err 
 			}
 			err = errors.Join(err, f.Close())
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", next.Path, err))
+		refused = append(refused, Refused{next, err})
 	}
 	return nil, refused, ErrNotFound
 }

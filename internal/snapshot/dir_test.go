@@ -179,7 +179,7 @@ func TestList(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || f.Path != "main/snapshot_8_11.committed" || len(refused) != 3 || !errors.Is(refused[0], bad) {
+	if err != nil || f.Path != "main/snapshot_8_11.committed" || len(refused) != 4 || !errors.Is(refused[0].Err, ErrEmpty) || !errors.Is(refused[1].Err, bad) {
 		t.Errorf("newest %v, %v, %v", f, refused, err)
 	}
 }
