@@ -549,15 +549,24 @@ const actions = new Map(
           jwks: kind.maybe(webKeySet),
         },
         (args) => {
-          if (args.auto_refresh) {
-            throw new Error(
-              "auto_refresh is not available in this version: propose the keys as jwks, or later with set_jwt_public_signing_keys",
-            );
+          if (!args.auto_refresh) return;
+          if (!args.ca_cert_bundle_name) {
+            throw new Error("ca_cert_bundle_name is missing but required if auto_refresh is true");
           }
+          const url = /^([a-z][a-z0-9+.-]*):\/\/[^\s/?#@]+(?:\/[^\s?#]*)?([?#].*)?$/i.exec(args.issuer);
+          if (!url) throw new Error("issuer must be a URL if auto_refresh is true");
+          if (url[1].toLowerCase() !== "https") {
+            throw new Error("issuer must be a URL starting with https:// if auto_refresh is true");
+          }
+          if (url[2]) throw new Error("issuer must be a URL without query/fragment if auto_refresh is true");
         },
       ),
       run(args) {
         const { jwks, ...metadata } = args;
+        if (args.auto_refresh) {
+          const bundle = args.ca_cert_bundle_name;
+          row.need("tls.ca_cert_bundles", bundle, `No CA cert bundle found with name '${bundle}'`);
+        }
         if (jwks) ccf.setJwtPublicSigningKeys(args.issuer, metadata, jwks);
         row.put("jwt.issuers", metadata, args.issuer);
       },

@@ -17,14 +17,22 @@ func newJWT(env *Env) *cobra.Command {
 
 func newJWTAdd(env *Env) *cobra.Command {
 	var jwks, bundle string
+	var refresh bool
 	c := newAct(env, act{
 		use: "add ISSUER", short: "Propose a token issuer, and vote for it",
 		long: `Proposes set_jwt_issuer: tokens whose keys are in the JWKS of --jwks are accepted
-where an endpoint's policy is jwt. ISSUER is the text of their iss claim.`,
-		example: "  synod jwt add https://login.example.com --jwks keys.json --as keys/member0 --as keys/member1",
-		args:    cobra.ExactArgs(1),
+where an endpoint's policy is jwt. ISSUER is the text of their iss claim.
+
+With --auto-refresh the primary fetches the keys from the OpenID provider at the
+URL ISSUER, at once and then every jwt.key_refresh_interval of its configuration.
+The bundle of --ca-bundle, which set_ca_cert_bundle gave to the service, holds the
+certificates of the authorities that vouch for the provider's server, or that
+server's own.`,
+		example: "  synod jwt add https://login.example.com --jwks keys.json --as keys/member0 --as keys/member1\n" +
+			"  synod jwt add https://login.example.com --auto-refresh --ca-bundle login --as keys/member0 --as keys/member1",
+		args: cobra.ExactArgs(1),
 		action: func(c *cobra.Command, a []string) (client.Action, string, error) {
-			act := map[string]any{"issuer": a[0], "auto_refresh": false}
+			act := map[string]any{"issuer": a[0], "auto_refresh": refresh}
 			if bundle != "" {
 				act["ca_cert_bundle_name"] = bundle
 			}
@@ -40,6 +48,7 @@ where an endpoint's policy is jwt. ISSUER is the text of their iss claim.`,
 	})
 	c.Flags().StringVar(&jwks, "jwks", "", "JSON Web Key Set of the issuer: a file, or JSON")
 	c.Flags().StringVar(&bundle, "ca-bundle", "", "name of a CA bundle that the service knows")
+	c.Flags().BoolVar(&refresh, "auto-refresh", false, "let the primary fetch the issuer's keys")
 	return c
 }
 

@@ -23,9 +23,9 @@ func newProposalCreate(env *Env) *cobra.Command {
 		Short: "Submit a proposal",
 		Long: `Submits the proposal in FILE, the JSON object {"actions":[{"name":…,"args":…}]}
 ("-" for standard input), or one action: --action names it, and each --arg
-NAME=VALUE is an argument of it, as JSON if it is that, otherwise as text. A
-proposer's vote is not implied: --vote has every
-member named vote for it.
+NAME=VALUE is an argument of it, as JSON if it is that, otherwise as text; with
+NAME=@FILE the text is that of a file. A proposer's vote is not implied: --vote has
+every member named vote for it.
 
 With a key that lives elsewhere: --cert and --digest-out write a request to be
 signed; see synod proposal submit.`,
@@ -35,7 +35,7 @@ signed; see synod proposal submit.`,
 	}
 	p, n := newPrinter(env, c), newConn(env, c)
 	action := c.Flags().String("action", "", "name of the one action to propose")
-	arg := c.Flags().StringArray("arg", nil, "argument of --action, NAME=VALUE; may be repeated")
+	arg := c.Flags().StringArray("arg", nil, "argument of --action, NAME=VALUE or NAME=@FILE; may be repeated")
 	as := c.Flags().StringArray("as", nil, identityHelp+"; the first proposes")
 	vote := c.Flags().Bool("vote", false, "have every member named vote for it")
 	off := newOffline(c)
@@ -93,6 +93,14 @@ func proposalFrom(env *Env, cmd *cobra.Command, a []string, action string, given
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
 			return nil, usagef(cmd, "--arg %q: want NAME=VALUE", pair)
+		}
+		if file, ok := strings.CutPrefix(value, "@"); ok {
+			text, err := readInput(env, file)
+			if err != nil {
+				return nil, fmt.Errorf("--arg %s: %w", name, err)
+			}
+			values[name] = string(text)
+			continue
 		}
 		values[name] = value
 		if json.Valid([]byte(value)) {

@@ -20,7 +20,8 @@ import (
 )
 
 // webKey is a JSON web key (RFC 7517) as far as token verification needs it.
-// Issuer is not of the standard: it becomes the key's constraint.
+// Issuer is not of the standard: it becomes the key's constraint, unless it is
+// absent.
 type webKey struct {
 	KID    string   `json:"kid"`
 	N      string   `json:"n"`
@@ -29,24 +30,64 @@ type webKey struct {
 	Y      string   `json:"y"`
 	Crv    string   `json:"crv"`
 	X5C    []string `json:"x5c"`
-	Issuer string   `json:"issuer"`
+	Issuer *string  `json:"issuer"`
+}
+
+// RefreshSigningKeys makes the keys of a JSON web key set, which a node fetched,
+// the issuer's only ones, if members still want that of nodes. A key that names no
+// issuer of its own gets the constraint, unless that is empty: the issuer of whom
+// the set says it is (CCF: src/node/rpc/node_frontend.h, refresh_jwt_keys). Nothing
+// is written if they are those that the service has.
+func RefreshSigningKeys(tx app.Tx, issuer, constraint string, jwks json.RawMessage) error {
+	row, ok, err := tables.GetJSON[tables.JWTIssuer](tx, tables.JWTIssuers, []byte(issuer))
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("%s is not a valid issuer", issuer)
+	case !row.AutoRefresh:
+		return fmt.Errorf("%s does not have auto_refresh enabled", issuer)
+	}
+	keys, err := parseKeySet(issuer, jwks)
+	if err != nil {
+		return err
+	}
+	for i := range keys {
+		if keys[i].Issuer == nil && constraint != "" {
+			keys[i].Issuer = &constraint
+		}
+	}
+	return putKeySet(tx, issuer, keys)
 }
 
 // setSigningKeys makes the keys of a JSON web key set the issuer's only ones.
-// Rows that stay the same are not written, those of other issuers with the
-// same key ID stay (CCF: src/node/rpc/jwt_management.h).
 func setSigningKeys(tx app.Tx, issuer string, jwks json.RawMessage) error {
+	keys, err := parseKeySet(issuer, jwks)
+	if err != nil {
+		return err
+	}
+	return putKeySet(tx, issuer, keys)
+}
+
+func parseKeySet(issuer string, jwks json.RawMessage) ([]webKey, error) {
 	var set struct {
 		Keys []webKey `json:"keys"`
 	}
 	if err := json.Unmarshal(jwks, &set); err != nil {
-		return fmt.Errorf("JWKS of issuer %s: %s", issuer, err)
+		return nil, fmt.Errorf("JWKS of issuer %s: %s", issuer, err)
 	}
 	if len(set.Keys) == 0 {
-		return fmt.Errorf("JWKS of issuer %s has no keys", issuer)
+		return nil, fmt.Errorf("JWKS of issuer %s has no keys", issuer)
 	}
+	return set.Keys, nil
+}
+
+// putKeySet makes keys the issuer's only ones. Rows that stay the same are not
+// written, those of other issuers with the same key ID stay
+// (CCF: src/node/rpc/jwt_management.h).
+func putKeySet(tx app.Tx, issuer string, keys []webKey) error {
 	fresh := map[string]tables.JWTKey{}
-	for _, k := range set.Keys {
+	for _, k := range keys {
 		if k.KID == "" {
 			return errors.New("Missing kid for JWT signing key") //nolint:staticcheck // shown to members as CCF words it
 		}
@@ -54,11 +95,15 @@ func setSigningKeys(tx app.Tx, issuer string, jwks json.RawMessage) error {
 		if err != nil {
 			return fmt.Errorf("JWKS kid %s: %s", k.KID, err)
 		}
-		if k.Issuer != "" && !mayConstrain(issuer, k.Issuer) {
-			return fmt.Errorf("JWKS kid %s with issuer constraint %s fails validation against issuer %s", k.KID, k.Issuer, issuer)
+		constraint := ""
+		if k.Issuer != nil {
+			constraint = *k.Issuer
+			if !mayConstrain(issuer, constraint) {
+				return fmt.Errorf("JWKS kid %s with issuer constraint %s fails validation against issuer %s", k.KID, constraint, issuer)
+			}
 		}
 		if _, twice := fresh[k.KID]; !twice { // the first of a kid counts
-			fresh[k.KID] = tables.JWTKey{Issuer: issuer, PublicKey: spki, Constraint: k.Issuer}
+			fresh[k.KID] = tables.JWTKey{Issuer: issuer, PublicKey: spki, Constraint: constraint}
 		}
 	}
 	err := dropElements(tx, tables.JWTSigningKeys, func(kid string, k tables.JWTKey) bool {

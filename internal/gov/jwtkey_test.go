@@ -112,6 +112,7 @@ func TestSigningKeysRefused(t *testing.T) {
 		"nothing in it":      {string(jwks(`{"kid":"1"}`)), "neither RSA/EC public key or x5c"},
 		"other's constraint": {string(jwks(rsaJWK("1", `,"issuer":"https://b"`))), "fails validation against issuer https://a"},
 		"child's constraint": {string(jwks(rsaJWK("1", `,"issuer":"https://x.a"`))), "fails validation"},
+		"empty constraint":   {string(jwks(rsaJWK("1", `,"issuer":""`))), "fails validation"},
 		"host's end alone":   {string(jwks(rsaJWK("1", `,"issuer":"https://"`))), "fails validation"},
 		"short modulus":      {string(jwks(`{"kid":"1","n":"AQAB","e":"AQAB"}`)), "17 bits"},
 		"even exponent":      {string(jwks(`{"kid":"1","n":"` + modulus + `","e":"Ag"}`)), "e must be odd"},
@@ -130,5 +131,61 @@ func TestSigningKeysRefused(t *testing.T) {
 	}
 	if tx.Written() {
 		t.Error("a refused set left something")
+	}
+}
+
+// Keys that a node fetched are taken as those that members propose, if members
+// want them to be fetched.
+func TestRefreshSigningKeys(t *testing.T) {
+	store := kv.New()
+	tx := store.Begin()
+	defer tx.Release()
+	const issuer = "https://x.b.org"
+	row := func(text string) { tx.Put(tables.JWTIssuers, []byte(issuer), []byte(text)) }
+	refresh := func(constraint string, keys ...string) error {
+		return RefreshSigningKeys(tx, issuer, constraint, jwks(keys...))
+	}
+	if err := refresh("", rsaJWK("1", "")); err == nil || !strings.Contains(err.Error(), "is not a valid issuer") {
+		t.Errorf("nobody: %v", err)
+	}
+	row(`{"issuer":"https://x.b.org"}`)
+	if err := refresh("", rsaJWK("1", "")); err == nil || !strings.Contains(err.Error(), "does not have auto_refresh enabled") {
+		t.Errorf("by hand: %v", err)
+	}
+	row(`{"issuer":"https://x.b.org","auto_refresh":true}`)
+	for _, x := range []struct {
+		constraint string
+		keys, want []string
+	}{
+		{"", []string{rsaJWK("1", ""), rsaJWK("2", "")}, []string{"1 https://x.b.org", "2 https://x.b.org"}},
+		{
+			"https://b.org/t",
+			[]string{rsaJWK("2", ""), rsaJWK("3", `,"issuer":"https://x.b.org/own"`)},
+			[]string{"2 https://x.b.org https://b.org/t", "3 https://x.b.org https://x.b.org/own"},
+		},
+	} {
+		if err := refresh(x.constraint, x.keys...); err != nil {
+			t.Errorf("%v: %v", x.want, err)
+		}
+		if diff := cmp.Diff(x.want, keysBy(t, tx)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if err := store.Commit(tx.WriteSet(), synod.TxID{View: 2, SeqNo: 1}); err != nil {
+		t.Fatal(err)
+	}
+	again := store.Begin()
+	defer again.Release()
+	if err := RefreshSigningKeys(again, issuer, "https://b.org/t", jwks(rsaJWK("3", `,"issuer":"https://x.b.org/own"`), rsaJWK("2", ""))); err != nil || again.Written() {
+		t.Errorf("the same keys are written again: %v", err)
+	}
+	for name, err := range map[string]error{
+		"a constraint of others": refresh("https://evil.org", rsaJWK("1", "")),
+		"no keys":                refresh(""),
+		"no set":                 RefreshSigningKeys(tx, issuer, "", json.RawMessage(`[]`)),
+	} {
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
 	}
 }

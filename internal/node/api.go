@@ -45,7 +45,10 @@ func (n *Node) api() *app.App {
 	local(a.Get("/ready/gov", n.apiReady(n.govOpen.Load, takesPart...)).NoTx())
 	local(a.Get("/index/strategies", n.apiStrategies).NoTx())
 	a.Get("/changes", n.apiChanges, app.MemberCert, app.NoAuth).Historical()
-	a.Get("/jwt_keys/refresh/metrics", n.apiJWTMetrics).NoTx()
+	a.Get("/jwt_keys/refresh/metrics", n.apiTokenKeys).NoTx()
+	for _, path := range []string{"/jwt_keys/refresh", "/network/nodes/set_retired_committed"} {
+		local(a.Post(path, apiNodesAlone).NoTx().Hide())
+	}
 	a.Post("/create", n.apiCreate).Hide()
 	local(a.Get("/recovery", n.apiRecovery).ReadOnly().Hide())
 	n.declareSnapshots(a)
@@ -238,10 +241,6 @@ func (n *Node) apiStrategies(c *app.Context) error {
 		list = append(list, map[string]string{"name": name})
 	}
 	return c.JSON(list)
-}
-
-func (n *Node) apiJWTMetrics(c *app.Context) error {
-	return c.JSON(map[string]any{"attempts": 0, "successes": 0, "failures": 0})
 }
 
 func (n *Node) apiCreate(*app.Context) error {

@@ -60,6 +60,8 @@ func TestNodeEndpoints(t *testing.T) {
 		{"GET /tx?transaction_id=" + tx.String(), 200, []string{"status", "transaction_id"}, false},
 		{"GET /receipt?transaction_id=" + tx.String(), 200, []string{"cert", "leaf_components", "node_id", "proof", "signature"}, false},
 		{"GET /api", 200, []string{"components", "info", "openapi", "paths", "servers"}, false},
+		{"POST /jwt_keys/refresh", 401, failure, false},
+		{"POST /network/nodes/set_retired_committed", 401, failure, false},
 		{"POST /create", 403, failure, false},
 		{"GET /create", 405, failure, false},
 		{"POST /join", 401, failure, false},

@@ -25,6 +25,7 @@ func (n *Node) installHooks() {
 		{tables.NodeStarts, n.onNodeStarts},
 		{tables.Raft, n.onConfiguration},
 		{tables.EncryptedLedgerSecrets, n.onPastSecrets},
+		{tables.JWTIssuers, n.onIssuers},
 	} {
 		n.store.OnCommit(h.table, func(id synod.TxID, w kv.MapWrites) {
 			// What a service before this one did is history.

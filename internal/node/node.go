@@ -84,6 +84,7 @@ type Node struct {
 	voting   atomic.Bool                     // this node has been a voter
 	granted  atomic.Pointer[servedCert]      // endorsed by the service and committed
 	changed  chan struct{}                   // something that keepMembership looks at
+	tokens   tokenKeys
 
 	origin      atomic.Uint64 // the first transaction of the service; noOrigin until that is known
 	hidden      atomic.Bool   // the store holds public maps alone
@@ -122,7 +123,7 @@ func (n *Node) setState(s startupState) { n.state.Store(&s) }
 func Start(opts Options) (*Node, error) {
 	n := &Node{
 		opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{}),
-		roster: newRoster(), changed: make(chan struct{}, 1), toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
+		roster: newRoster(), changed: make(chan struct{}, 1), tokens: tokenKeys{due: make(chan struct{}, 1)}, toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
 	}
 	n.toRead, n.ended = make(chan synod.SeqNo, 1), make(chan struct{})
 	n.origin.Store(noOrigin)
@@ -157,6 +158,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.keepMembership(ctx) })
 	group.Go(func() error { return n.keepSnapshots(ctx) })
 	group.Go(func() error { return n.keepRecovery(ctx) })
+	group.Go(func() error { return n.keepTokenKeys(ctx) })
 	group.Go(func() error { return n.history.Run(ctx) })
 	err := group.Wait()
 	n.handOff()
