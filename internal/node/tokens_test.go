@@ -9,11 +9,13 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"synod/client"
+	"synod/internal/govaudit"
 )
 
 // A provider publishes token keys. What it answers can be changed while nodes ask.
@@ -137,4 +139,11 @@ func TestTokenKeysRefreshed(t *testing.T) {
 	hasKeys("third")
 	s.pass(client.Action{Name: "remove_jwt_issuer", Args: object{"issuer": p.URL}})
 	hasKeys()
+
+	// An auditor takes what nodes wrote for what members let them write.
+	s.gone(next)
+	_, audited, err := govaudit.Directory(t.Context(), filepath.Join(next.dir, "ledger"))
+	if err != nil || len(audited.Findings) > 0 || audited.Proposals < 4 {
+		t.Errorf("an audit: %+v, %v", audited, err)
+	}
 }
