@@ -9,22 +9,26 @@ CHAOS_SEED    ?= 0
 CHAOS_FLAGS   ?= -election 2s -strict
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
 
-.PHONY: help build run test unit race lint fmt fuzz bench e2e chaos ccf-suites generate setup tidy clean
+.PHONY: help build portal run test unit race lint fmt fuzz bench e2e chaos ccf-suites generate setup tidy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-build: generate ## all binaries into bin/
+build: generate portal ## all binaries into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/... ./examples/...
+
+portal: ## the browser portal into internal/portal/dist (nothing to do if up to date); without Node.js it is left out
+	@if command -v node >/dev/null; then node portal/build.mjs; else echo "no Node.js: the portal is left out" >&2; fi
 
 run: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
 	bin/synod sandbox --app examples/logging-ts
 
 test: unit e2e lint ## everything that CI runs
 
-unit: generate $(SAMPLE_DEPS) ## unit tests
+unit: generate portal $(SAMPLE_DEPS) ## unit tests
 	$(GO) vet ./...
 	$(GO) test ./...
+	npm --prefix portal test
 
 race: generate ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...

@@ -232,7 +232,7 @@ func TestTidyPackageComments(t *testing.T) {
 // sources calls fn for every text file that is ours.
 func sources(t *testing.T, fn func(name, text string)) {
 	t.Helper()
-	skip := []string{".git", ".cache", ".venv", "bin", "node_modules", "workspace", "testdata", "workspace"}
+	skip := []string{".git", ".cache", ".venv", "bin", "dist", "generated", "node_modules", "testdata", "workspace"}
 	err := fs.WalkDir(os.DirFS("."), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

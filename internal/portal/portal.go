@@ -33,6 +33,9 @@ type Config struct {
 	// as far as they are on this machine; nil: they are not.
 	Ledger func(network string, ordinal int) string
 	Log    func(network string, ordinal int) string
+	// Backups lists what a network can be restored from, newest first; nil: only
+	// its last backup is known.
+	Backups func(ctx context.Context, n arm.Network) ([]arm.BackupRecord, error)
 	// Version is the release, as it is shown.
 	Version string
 	// Now is the clock; nil: time.Now.
@@ -77,13 +80,14 @@ func (p *Portal) routes() {
 	p.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/portal/", http.StatusFound) })
 	p.mux.HandleFunc("GET /id/", p.resource)
 	p.mux.HandleFunc("/portal/", p.static)
+	p.mux.HandleFunc("GET /portal/v1/session", p.session)
 	p.mux.HandleFunc("POST /portal/v1/session", p.signIn)
 	p.mux.HandleFunc("DELETE /portal/v1/session", p.signOut)
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /portal/v1/session":                            p.session,
 		"GET /portal/v1/summary":                            p.summary,
 		"GET /portal/v1/networks/{name}":                    p.network,
 		"GET /portal/v1/networks/{name}/operations":         p.operationsOf,
+		"GET /portal/v1/networks/{name}/backups":            p.backups,
 		"GET /portal/v1/networks/{name}/ledger":             p.ledger,
 		"GET /portal/v1/networks/{name}/ledger/{seqno}":     p.ledgerEntry,
 		"GET /portal/v1/networks/{name}/chunks/{file}":      p.chunk,

@@ -144,9 +144,14 @@ func TestSessions(t *testing.T) {
 	s.want(http.StatusUnsupportedMediaType, "POST", "/portal/v1/session", `token=x`, "Origin", s.url, "Content-Type", "application/x-www-form-urlencoded")
 
 	cookie := s.signIn()
-	s.want(http.StatusOK, "GET", "/portal/v1/session", "", "Cookie", cookie)
+	if text := s.want(http.StatusOK, "GET", "/portal/v1/session", "", "Cookie", cookie); !strings.Contains(text, `"until"`) {
+		t.Error(text)
+	}
 	s.moved.Store(int64(24 * time.Hour))
-	s.want(http.StatusUnauthorized, "GET", "/portal/v1/session", "", "Cookie", cookie)
+	if text := s.want(http.StatusOK, "GET", "/portal/v1/session", "", "Cookie", cookie); text != "{}\n" {
+		t.Error(text)
+	}
+	s.want(http.StatusUnauthorized, "GET", "/portal/v1/summary", "", "Cookie", cookie)
 }
 
 func TestViewsHoldNoSecret(t *testing.T) {

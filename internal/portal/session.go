@@ -165,6 +165,13 @@ func (p *Portal) sessionView(s session) sessionView {
 	return sessionView{s.Until, p.c.Version, p.c.Now().UTC()}
 }
 
-func (p *Portal) session(w http.ResponseWriter, r *http.Request) error {
-	return answer(w, p.sessionView(sessionIn(r.Context())))
+// session tells a page whether it has a session. Not to have one is no error: it
+// is how every visit begins.
+func (p *Portal) session(w http.ResponseWriter, r *http.Request) {
+	s, err := p.sessionOf(r)
+	if err != nil {
+		_ = answer(w, struct{}{})
+		return
+	}
+	_ = answer(w, p.sessionView(s))
 }

@@ -165,6 +165,26 @@ func (p *Portal) operationsOf(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]any{"operations": views})
 }
 
+func (p *Portal) backups(w http.ResponseWriter, r *http.Request) error {
+	n, err := p.named(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	all := []arm.BackupRecord{}
+	if b := n.Status.LastBackup; b != nil {
+		all = append(all, *b)
+	}
+	if p.c.Backups != nil {
+		if all, err = p.c.Backups(r.Context(), n); err != nil {
+			return err
+		}
+	}
+	for i := range all {
+		all[i].Target = "" // may hold a token
+	}
+	return answer(w, map[string]any{"backups": all})
+}
+
 func (p *Portal) operation(w http.ResponseWriter, r *http.Request) error {
 	op, err := p.c.Store.Operation(r.Context(), r.PathValue("id"))
 	if missing(err) {

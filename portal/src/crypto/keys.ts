@@ -2,8 +2,8 @@
 // that cannot be taken out again.
 import { decryptKey, encryptKey } from './pbes2'
 import { decodePEM, encodePEM } from './pem'
-import { equal, utf8, text, type Bytes } from './bytes'
-import { memberID, parsePEMCertificate, publicKeyOf, selfSigned } from './x509'
+import { utf8, text, type Bytes } from './bytes'
+import { memberID, parsePEMCertificate, selfSigned } from './x509'
 import * as cose from './cose'
 
 const EC = { name: 'ECDSA', namedCurve: 'P-384' }
@@ -136,4 +136,4 @@ export function readSignature(b: Bytes): Bytes {
   return b
 }
 
-export { equal, publicKeyOf }
+

@@ -1,0 +1,2 @@
+declare module '*/wasm_exec.js'
+declare module '*.css'
