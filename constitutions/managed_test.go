@@ -14,8 +14,8 @@ import (
 	"synod/internal/tables"
 )
 
-// consortium is the tables that the managed constitution reads: three voters, an
-// operator with a recovery key, and one who is no member any more.
+// consortium is the tables that the managed constitution reads: three voters, one of
+// whom has a recovery key, an operator with another, and one who is not active yet.
 type consortium struct {
 	t      *testing.T
 	engine *js.Engine
@@ -41,6 +41,7 @@ func newConsortium(t *testing.T, status tables.ServiceStatus) *consortium {
 		}
 		c.put(tx, tables.Members, []byte("operator"), tables.MemberInfo{Status: tables.MemberActive, MemberData: json.RawMessage(`{"is_operator":true}`)})
 		tx.Put(tables.MemberEncryptionKeys, []byte("operator"), []byte("key"))
+		tx.Put(tables.MemberEncryptionKeys, []byte("voter0"), []byte("key"))
 		c.put(tx, tables.Members, []byte("accepted"), tables.MemberInfo{Status: tables.MemberAccepted, MemberData: json.RawMessage(`{"is_operator":true}`)})
 		c.put(tx, tables.Members, []byte("unmarked"), tables.MemberInfo{Status: tables.MemberActive, MemberData: json.RawMessage(`{"is_operator":false}`)})
 	})
@@ -150,6 +151,31 @@ func TestManagedOperator(t *testing.T) {
 				t.Errorf("nothing at all: %s", got)
 			}
 		})
+	}
+}
+
+// TestManagedOnlyHolder has the operator hold the only recovery share: then it opens a
+// service that was recovered, and no other kind of proposal is easier.
+func TestManagedOnlyHolder(t *testing.T) {
+	open := map[string]any{"name": "transition_service_to_open"}
+	for status, want := range map[tables.ServiceStatus]string{
+		tables.ServiceOpening: "Accepted", tables.ServiceRecovering: "Accepted", tables.ServiceOpen: "Open", tables.ServiceWaitingForRecoveryShares: "Open",
+	} {
+		c := newConsortium(t, status)
+		c.write(func(tx *kv.Tx) { tx.Delete(tables.MemberEncryptionKeys, []byte("voter0")) })
+		if got := c.resolve("operator", nil, open); got != want {
+			t.Errorf("%s: %s, want %s", status, got, want)
+		}
+		if got := c.resolve("operator", nil, open, map[string]any{"name": "set_user"}); got != "Open" {
+			t.Errorf("%s, and something else: %s", status, got)
+		}
+		c.write(func(tx *kv.Tx) {
+			tx.Delete(tables.MemberEncryptionKeys, []byte("operator"))
+			tx.Put(tables.MemberEncryptionKeys, []byte("voter1"), []byte("key"))
+		})
+		if got := c.resolve("voter1", nil, open); got != "Open" {
+			t.Errorf("%s, by a voter who holds the only share: %s", status, got)
+		}
 	}
 }
 

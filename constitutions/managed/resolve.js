@@ -16,8 +16,9 @@ const OPERATOR_ACTIONS = [
   "trigger_snapshot",
 ];
 
-// What makes a new service usable, until it has been opened for the first time:
-// a service that is recovered is Recovering, and opening that is for members.
+// What makes a new service usable, until it has been opened for the first time. To
+// open one that was recovered is for members, unless none of them can recover it:
+// then they have left that to the operator, who holds the only share.
 const OPENING_ACTIONS = ["transition_service_to_open", "install_sample_application"];
 
 function infoOf(id) {
@@ -27,14 +28,22 @@ function infoOf(id) {
 
 const isOperator = (info) => info?.status === "Active" && Boolean(info.member_data?.is_operator);
 
-function isOperatorBusiness({ name, args }) {
+function isOnlyHolder(id) {
+  const holders = [];
+  ccf.kv["public:ccf.gov.members.encryption_public_keys"].forEach((_, key) => holders.push(ccf.bufToStr(key)));
+  return holders.length === 1 && holders[0] === id;
+}
+
+const isOperatorBusiness = (id) => ({ name, args }) => {
   if (OPERATOR_ACTIONS.includes(name)) return true;
-  if (OPENING_ACTIONS.includes(name)) return serviceInfo().status === "Opening";
+  const { status } = serviceInfo();
+  if (OPENING_ACTIONS.includes(name) && status === "Opening") return true;
+  if (name === "transition_service_to_open" && status === "Recovering") return isOnlyHolder(id);
   // Code that an approved release took the place of.
   return Object.entries(JOINERS).some(
     ([what, { action, field }]) => name === action.replace("add_", "remove_") && wasReplaced(what, args[field]),
   );
-}
+};
 
 export function resolve(proposal, proposerId, votes) {
   const voters = new Set();
@@ -46,6 +55,6 @@ export function resolve(proposal, proposerId, votes) {
   if (inFavour * 2 > voters.size) return "Accepted";
 
   const { actions: proposed } = JSON.parse(proposal);
-  if (isOperator(infoOf(proposerId)) && proposed.length > 0 && proposed.every(isOperatorBusiness)) return "Accepted";
+  if (isOperator(infoOf(proposerId)) && proposed.length > 0 && proposed.every(isOperatorBusiness(proposerId))) return "Accepted";
   return "Open";
 }

@@ -234,7 +234,8 @@ func id(name string) arm.NetworkID {
 // member is a member's keys.
 type member struct {
 	*identity.Participant
-	encryption string
+	encryption string // public key, "" without
+	private    string
 }
 
 func newMember(t *testing.T, withKey bool) member {
@@ -245,7 +246,7 @@ func newMember(t *testing.T, withKey bool) member {
 	}
 	m := member{Participant: p}
 	if withKey {
-		if _, m.encryption, err = identity.NewEncryptionKey(); err != nil {
+		if m.private, m.encryption, err = identity.NewEncryptionKey(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -150,18 +150,20 @@ func TestScale(t *testing.T) {
 		t.Logf("%d nodes after %v", count, time.Since(begin).Round(time.Millisecond))
 	}
 	old := primary(t, w.whole("net1", 3, time.Second))
-	if err := w.driver.RequestReplacement("net1", old.Ordinal); err != nil {
+	input, err := json.Marshal(arm.ReplaceInput{Ordinal: old.Ordinal})
+	if err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(time.Minute, "another primary", func() bool {
-		for _, n := range w.network("net1").Status.Nodes {
-			if n.Ordinal == old.Ordinal {
-				return false
-			}
+	op := &arm.Operation{Kind: arm.KindReplace, Network: id("net1"), Input: input}
+	if err := w.store.StartOperation(t.Context(), op); err != nil {
+		t.Fatal(err)
+	}
+	w.succeed(op, time.Minute)
+	for _, n := range w.whole("net1", 3, time.Second) {
+		if n.Ordinal == old.Ordinal {
+			t.Errorf("node %d is still there", n.Ordinal)
 		}
-		return true
-	}, func() any { return w.network("net1").Status })
-	w.whole("net1", 3, time.Minute)
+	}
 	l.end()
 	if l.unknown > 0 {
 		t.Errorf("%d writes had no certain answer: %v", l.unknown, l.last)

@@ -23,6 +23,9 @@ type Driver interface {
 	// Without keepData nothing of it is left but its log. A node that is not there
 	// is no error.
 	Stop(ctx context.Context, network string, ordinal int, keepData bool) error
+	// RequestReplacement notes that somebody wants a node replaced, though nothing is
+	// wrong with it.
+	RequestReplacement(network string, ordinal int) error
 	// Files are the ledger and snapshot directories of a node, whether it runs or
 	// not, for reading.
 	Files(network string, ordinal int) (ledger, snapshots string)

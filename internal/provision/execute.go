@@ -34,6 +34,8 @@ func (w *worker) take(ctx context.Context, s Step) error {
 		return w.startNode(ctx, s)
 	case StepDiscard:
 		return w.m.o.Driver.Stop(ctx, w.name, s.Ordinal, false)
+	case StepMark:
+		return w.m.o.Driver.RequestReplacement(w.name, s.Ordinal)
 	case StepForget:
 		return w.forgetNode(ctx, s)
 	case StepEndpoint:
@@ -75,6 +77,10 @@ func (w *worker) take(ctx context.Context, s Step) error {
 			actions = append([]client.Action{{Name: sampleAction}}, actions...)
 		}
 		return op.act(ctx, c, actions...)
+	case StepReopen:
+		return w.reopen(ctx, c)
+	case StepShare:
+		return op.submitShare(ctx, c)
 	case StepApprove:
 		return w.proposeRelease(ctx, c)
 	case StepDisallow:
@@ -222,6 +228,19 @@ func (w *worker) takeDown(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// reopen opens a recovered service whose only recovery share is the operator's.
+func (w *worker) reopen(ctx context.Context, c *client.Client) error {
+	var previous struct {
+		Certificate string `json:"previous_service_identity"`
+	}
+	if _, err := c.Get(ctx, "/node/service/previous_identity", &previous); err != nil {
+		return err
+	}
+	return w.m.o.Operator.act(ctx, c, client.Action{Name: "transition_service_to_open", Args: map[string]any{
+		"previous_service_identity": previous.Certificate, "next_service_identity": w.seen.Service.Certificate,
+	}})
 }
 
 // proposeRelease asks members to let a release join, in the place of those that may

@@ -12,6 +12,7 @@ import (
 // planned are the operations that Plan brings about.
 var planned = map[string]bool{
 	arm.KindCreate: true, arm.KindUpdate: true, arm.KindDelete: true, arm.KindUpgrade: true, arm.KindRenew: true, arm.KindRecover: true, arm.KindRestore: true,
+	arm.KindReplace: true,
 }
 
 // handler is what does the running operation, nil if Plan does or none runs.

@@ -355,6 +355,7 @@ func (w *watcher) readMembers(ctx context.Context, c *client.Client, op *Operato
 		}
 		if m.PublicEncryptionKey != "" && m.RecoveryRole != "NonParticipant" {
 			o.Service.Holders++
+			o.Service.OperatorHolds = o.Service.OperatorHolds || m.ID == op.ID()
 			if m.Status == "Active" {
 				o.Service.ActiveHolders++
 			}
@@ -370,6 +371,14 @@ func (w *watcher) readMembers(ctx context.Context, c *client.Client, op *Operato
 		return err
 	}
 	o.Service.Threshold = info.Configuration.Threshold
+	if o.Service.Status != "WaitingForRecoveryShares" {
+		return nil
+	}
+	recovery, err := c.Recovery(ctx)
+	if err != nil {
+		return err
+	}
+	o.Service.ShareSent = recovery.Members[op.ID()]
 	return nil
 }
 

@@ -217,3 +217,21 @@ func (op *Operator) withdraw(ctx context.Context, c *client.Client, name string)
 	_, err = client.NewMember(c, op.signer).Withdraw(ctx, all[name])
 	return err
 }
+
+// submitShare sends the operator's recovery share.
+func (op *Operator) submitShare(ctx context.Context, c *client.Client) error {
+	encrypted, err := c.EncryptedShare(ctx, op.ID())
+	if err != nil {
+		return err
+	}
+	key, err := readPrivate(op.encryptionKeyFile)
+	if err != nil {
+		return err
+	}
+	share, err := client.DecryptShare(key, encrypted)
+	if err != nil {
+		return err
+	}
+	_, err = client.NewMember(c, op.signer).SubmitShare(ctx, share)
+	return err
+}

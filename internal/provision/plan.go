@@ -21,8 +21,11 @@ const (
 	StepRetire      StepKind = "RetireNode"         // remove_node
 	StepForget      StepKind = "ForgetNode"         // remove the row of a retired node that nobody counts on, and the node
 	StepOpen        StepKind = "OpenService"        // for the first time
+	StepReopen      StepKind = "ReopenService"      // one that was recovered, and whose only recovery share is the operator's
+	StepShare       StepKind = "SubmitShare"        // the operator's recovery share
 	StepRenew       StepKind = "RenewCertificates"  // of the service and all nodes
 	StepApprove     StepKind = "ProposeRelease"     // ask members to let a release join
+	StepMark        StepKind = "MarkNode"           // note that a node is to be replaced
 	StepDisallow    StepKind = "DisallowOldRelease" // take what was replaced out of the join policy
 	StepEndpoint    StepKind = "OpenEndpoint"
 	StepPause       StepKind = "StopNodes"     // all of them, in order, keeping what they have
@@ -59,6 +62,9 @@ type Service struct {
 	// Holders are the members with a recovery key, ActiveHolders those who are
 	// active; the service opens once they are Threshold.
 	Holders, ActiveHolders, Threshold int
+	// OperatorHolds says that the operator has a share, ShareSent that it has sent it
+	// for the recovery that is under way.
+	OperatorHolds, ShareSent bool
 }
 
 // NodeView is a node as its driver and the network see it.
@@ -96,6 +102,9 @@ type Observed struct {
 	// is open.
 	Target, TargetHostData string
 	TargetKnown, Approving bool
+	// Recovering says that somebody asked for a recovery of a network that has lost its
+	// majority.
+	Recovering bool
 	// Upgrading says that an upgrade is under way: its end is that only its release
 	// may join.
 	Upgrading bool
@@ -165,6 +174,10 @@ func (p *planner) begin() {
 		if !n.Alive {
 			continue
 		}
+		if p.o.Recovering && p.o.Now.Sub(n.StartedAt) >= firstGrace {
+			p.stopForRecovery()
+			return
+		}
 		// What is of value is in no node but these: they stay.
 		if !p.o.Fresh || p.o.Now.Sub(n.StartedAt) < firstGrace {
 			p.wait("FirstNode", "node %d does not answer yet", n.Ordinal)
@@ -189,6 +202,12 @@ func (p *planner) begin() {
 	p.add(Step{Kind: StepStart, Ordinal: -1, NodeKind: kind, Zone: p.zone(), Release: p.o.Target, Reason: "FirstNode"})
 }
 
+// stopForRecovery stops what is left of a network that cannot go on: a service
+// recovers in one place.
+func (p *planner) stopForRecovery() {
+	p.add(Step{Kind: StepPause, Ordinal: -1, Reason: "Recovery", Message: "what is left of the network is stopped: it recovers from the longest ledger"})
+}
+
 // failedFirst discards what a new network's first tries have left, and gives up
 // after several.
 func (p *planner) failedFirst() bool {
@@ -211,11 +230,14 @@ func (p *planner) run() {
 	p.cleanUp()
 	s := p.o.Service
 	switch {
-	case s.Primary == "":
-		p.wait("NoPrimary", "the nodes have no primary")
+	case p.alive(s.Voters)*2 <= len(s.Voters) && p.o.Recovering:
+		p.stopForRecovery()
 		return
 	case p.alive(s.Voters)*2 <= len(s.Voters):
 		p.wait("QuorumLost", "%d of %d voting nodes are left: nothing can be committed", p.alive(s.Voters), len(s.Voters))
+		return
+	case s.Primary == "":
+		p.wait("NoPrimary", "the nodes have no primary")
 		return
 	case p.o.Operator != "Active":
 		p.add(Step{Kind: StepActivate, Ordinal: -1, NodeID: s.Primary, Reason: "Operator"})
@@ -524,11 +546,23 @@ func (p *planner) open() {
 		p.add(Step{Kind: StepWaitMembers, Ordinal: -1, Reason: "MembersToActivate", Background: true, Message: fmt.Sprintf(
 			"the service opens once %d members who hold recovery keys are active; %d of %d are (synod member activate)", s.Threshold, s.ActiveHolders, s.Holders)})
 	case "Recovering":
+		if s.OperatorHolds && s.Holders == 1 {
+			p.add(Step{Kind: StepReopen, Ordinal: -1, NodeID: s.Primary, Reason: "Recovery"})
+			return
+		}
 		p.add(Step{
 			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryVote",
 			Message: "members vote to open the recovered service (synod recovery open)",
 		})
 	case "WaitingForRecoveryShares":
+		if s.OperatorHolds && !s.ShareSent {
+			p.add(Step{Kind: StepShare, Ordinal: -1, NodeID: s.Primary, Reason: "Recovery"})
+			return
+		}
+		if s.OperatorHolds && s.Threshold <= 1 {
+			p.wait("Recovery", "the nodes read the private part of the ledger")
+			return
+		}
 		p.add(Step{
 			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryShares",
 			Message: "members send their recovery shares (synod recovery share submit)",

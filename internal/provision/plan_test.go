@@ -142,12 +142,14 @@ func TestPlan(t *testing.T) {
 		"both are back":            {nodes: []string{"0 Pvt", "1 vtz", "2 vtd", "3 vtzd", "4 vt", "5 vtz", "6 vt"}, desired: count(5), want: []string{"RetireNode 2 Ended"}},
 		"an election":              {nodes: []string{"0 vtd", "1 vtz", "2 vt"}, want: []string{"Wait NoPrimary"}},
 		"no majority":              {nodes: []string{"0 Pvt", "1 vtzd", "2 vtd"}, want: []string{"Wait QuorumLost"}},
-		"all died":                 {nodes: []string{"0 d", "1 zd", "2 d"}, change: unknown(false), want: []string{"StartNode Recover a first FirstNode"}},
-		"none answers":             {nodes: []string{"0 o", "1 do"}, change: unknown(false), want: []string{"Wait FirstNode"}},
-		"a newcomer hangs":         {nodes: append(slices.Clone(three), "3 o"), want: []string{"DiscardNode 3 NotJoined"}},
-		"a newcomer died":          {nodes: append(slices.Clone(three), "3 d"), want: []string{"DiscardNode 3 Ended"}},
-		"a Pending one died":       {nodes: append(slices.Clone(three), "3 pd"), want: []string{"RetireNode 3 Ended"}},
-		"a learner died":           {nodes: append(slices.Clone(three), "3 td"), want: []string{"RetireNode 3 Ended"}},
+		"no majority, and somebody asks for a recovery": {nodes: []string{"0 vt", "1 vtzd", "2 vtd"}, change: func(o *Observed) { o.Recovering = true }, want: []string{"StopNodes Recovery"}},
+		"a recovery that is not needed":                 {nodes: three, change: func(o *Observed) { o.Recovering = true }},
+		"all died":                                      {nodes: []string{"0 d", "1 zd", "2 d"}, change: unknown(false), want: []string{"StartNode Recover a first FirstNode"}},
+		"none answers":                                  {nodes: []string{"0 o", "1 do"}, change: unknown(false), want: []string{"Wait FirstNode"}},
+		"a newcomer hangs":                              {nodes: append(slices.Clone(three), "3 o"), want: []string{"DiscardNode 3 NotJoined"}},
+		"a newcomer died":                               {nodes: append(slices.Clone(three), "3 d"), want: []string{"DiscardNode 3 Ended"}},
+		"a Pending one died":                            {nodes: append(slices.Clone(three), "3 pd"), want: []string{"RetireNode 3 Ended"}},
+		"a learner died":                                {nodes: append(slices.Clone(three), "3 td"), want: []string{"RetireNode 3 Ended"}},
 
 		// Scaling.
 		"more":                          {nodes: three, desired: count(5), want: []string{"StartNode Join b first Missing"}},
@@ -185,6 +187,20 @@ func TestPlan(t *testing.T) {
 		"recovering keeps what there is": {
 			nodes: []string{"0 rRd", "1 d", "3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status = "Recovering" },
 			want: []string{"WaitForMembers RecoveryVote"},
+		},
+		"the operator alone can recover it": {
+			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status, o.Service.OperatorHolds = "Recovering", true },
+			want: []string{"ReopenService Recovery"},
+		},
+		"its share": {
+			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status, o.Service.OperatorHolds = "WaitingForRecoveryShares", true },
+			want: []string{"SubmitShare Recovery"},
+		},
+		"its share is sent": {
+			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) {
+				o.Service.Status, o.Service.OperatorHolds, o.Service.ShareSent = "WaitingForRecoveryShares", true, true
+			},
+			want: []string{"Wait Recovery"},
 		},
 		"shares": {
 			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status = "WaitingForRecoveryShares" },

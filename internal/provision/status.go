@@ -9,8 +9,9 @@ import (
 	"synod/internal/arm"
 )
 
-// conditions say what holds of a network, from what was seen and what comes next.
-func conditions(old []arm.Condition, d arm.Desired, o Observed, steps []Step) []arm.Condition {
+// conditions say what holds of a network, from what was seen and what comes next;
+// newest is the release that new networks get.
+func conditions(old []arm.Condition, d arm.Desired, o Observed, steps []Step, newest string) []arm.Condition {
 	is := func(b bool) string {
 		if b {
 			return "True"
@@ -54,7 +55,7 @@ func conditions(old []arm.Condition, d arm.Desired, o Observed, steps []Step) []
 			}
 		}
 	}
-	all = append(all, certificates(d, o))
+	all = append(all, certificates(d, o), upgradable(newest, o))
 	for i, c := range all[1:3] {
 		if c.Status == "False" {
 			all[1+i].Reason = "AllWell"
@@ -80,6 +81,15 @@ func availability(d arm.Desired, o Observed, living int) string {
 		return "Endpoint"
 	}
 	return "Serving"
+}
+
+// upgradable says whether the server has a newer release than the network's nodes run.
+func upgradable(newest string, o Observed) arm.Condition {
+	c := arm.Condition{Type: arm.ConditionUpgradeAvailable, Status: "False", Reason: "Newest"}
+	if newest != "" && newest != o.Target {
+		c.Status, c.Reason, c.Message = "True", "NewerRelease", "this server's release is "+newest
+	}
+	return c
 }
 
 // certificates says how long the certificates are valid that clients see.

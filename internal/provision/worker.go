@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -166,6 +167,9 @@ func (w *worker) once(ctx context.Context) time.Duration {
 		return w.failed(ctx, Step{Kind: StepWait, Ordinal: -1, Reason: "Look"}, err)
 	}
 	steps := Plan(w.net.Desired, *w.seen)
+	if mark, ok := w.toMark(); ok {
+		steps = append([]Step{mark}, steps...)
+	}
 	if w.op != nil && w.op.Kind == arm.KindRenew && !w.hasStep("RenewCertificates") && w.seen.Service.Primary != "" {
 		steps = append([]Step{{Kind: StepRenew, Ordinal: -1, NodeID: w.seen.Service.Primary, Reason: "Asked"}}, steps...)
 	}
@@ -223,6 +227,20 @@ func (w *worker) once(ctx context.Context) time.Duration {
 	return pause
 }
 
+// toMark is the first step of replacing a node that somebody no longer wants.
+func (w *worker) toMark() (Step, bool) {
+	if w.op == nil || w.op.Kind != arm.KindReplace {
+		return Step{}, false
+	}
+	var in arm.ReplaceInput
+	if json.Unmarshal(w.op.Input, &in) != nil {
+		return Step{}, false
+	}
+	s := Step{Kind: StepMark, Ordinal: in.Ordinal, Reason: "Asked"}
+	there := slices.ContainsFunc(w.seen.Nodes, func(n NodeView) bool { return n.Ordinal == in.Ordinal && !n.Replace })
+	return s, there
+}
+
 // done says whether nothing is left to do but what members do in their own time.
 func done(steps []Step) bool {
 	return !slices.ContainsFunc(steps, func(s Step) bool { return !s.Background })
@@ -247,6 +265,7 @@ func (w *worker) look(ctx context.Context) error {
 		o.TargetKnown, o.TargetHostData = true, release.HostData
 	}
 	o.OpenRefused = w.openRefused
+	o.Recovering = w.op != nil && w.op.Kind == arm.KindRecover
 	o.Upgrading = w.op != nil && w.op.Kind == arm.KindUpgrade && !w.keepPolicy
 	w.seen = o
 	known := w.net.Status.ServiceCertificate
@@ -332,7 +351,8 @@ func (w *worker) tell(ctx context.Context, steps []Step) {
 			s.ProvisioningState = arm.StateUpdating
 		}
 	}
-	s.Conditions = conditions(s.Conditions, w.net.Desired, *o, steps)
+	newest, _ := w.m.o.Releases.Get("")
+	s.Conditions = conditions(s.Conditions, w.net.Desired, *o, steps, newest.Name)
 	s.ObservedRevision = w.net.Revision
 	if s.MadeAt.IsZero() && done(steps) && o.Service.Known && !w.net.Desired.Deleted {
 		s.MadeAt = o.Now.UTC()

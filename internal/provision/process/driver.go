@@ -273,8 +273,7 @@ func (d *Driver) Signal(network string, ordinal int, s syscall.Signal) error {
 	return syscall.Kill(p.PID, s)
 }
 
-// RequestReplacement notes that a node is to be replaced, though nothing is wrong
-// with it.
+// RequestReplacement implements provision.Driver.
 func (d *Driver) RequestReplacement(network string, ordinal int) error {
 	if _, err := d.network(network); err != nil {
 		return err
