@@ -103,6 +103,7 @@ const (
 	CodeProposalCreatedTooLongAgo    = "ProposalCreatedTooLongAgo"
 	CodeInvalidCreatedAt             = "InvalidCreatedAt"
 	CodeJSException                  = "JSException"
+	CodeTooManyFeeds                 = "TooManyFeeds" // Synod's own
 	CodeTooManyPendingTransactions   = "TooManyPendingTransactions"
 	CodeMissingAPIVersionParameter   = "MissingApiVersionParameter"
 	CodeUnsupportedAPIVersionValue   = "UnsupportedApiVersionValue"

@@ -3,6 +3,9 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -66,7 +69,9 @@ func ChangeOf(s *State, maps []string) Change {
 // clients that keep the last ID resume from there.
 //
 // A client that does not take what it is sent holds up its own feed only, and
-// is cut off after half a minute; it may resume.
+// is cut off after half a minute; it may resume. How many feeds there may be is
+// bounded for a node and for one caller, most of all of those that read what is
+// long past: more are 503 TooManyFeeds with retry-after.
 func ChangeFeed(f Feed) Handler {
 	return func(c *Context) error { return ServeChanges(c, f) }
 }
@@ -78,6 +83,11 @@ func ServeChanges(c *Context, f Feed) error {
 	if err != nil {
 		return err
 	}
+	q := FeedQuery{After: after, Maps: f.Maps, MapsOnly: f.Event == nil, Caller: c.Caller.key()}
+	if err := h.Admits(q); err != nil {
+		c.SetHeader("retry-after", feedRetry)
+		return synod.Errorf(503, synod.CodeTooManyFeeds, "%s: retry later, or ask another node.", err)
+	}
 	c.SetHeader("content-type", "text/event-stream")
 	c.SetHeader("cache-control", "no-cache")
 	resp := c.Response()
@@ -87,18 +97,42 @@ func ServeChanges(c *Context, f Feed) error {
 		if err := send(appendEvent(nil, c.Node().Committed(), nil, after)); err != nil {
 			return err
 		}
-		err := h.Changes(ctx, after, f.Maps, func(s *State) error { return f.send(c, s, send) },
+		err := h.Changes(ctx, q, func(s *State) error { return f.send(c, s, send) },
 			func(upTo synod.TxID) error { return send(appendEvent(nil, upTo, nil, upTo.SeqNo)) })
 		switch {
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // the node stops; the client may resume on another
-		case errors.Is(err, ErrTooManyFeeds):
+		case errors.Is(err, ErrTooManyFeeds): // another one came first
 			return send([]byte(": " + err.Error() + "; retry later\nretry: 30000\n\n"))
 		default:
 			return err
 		}
 	}
 	return nil
+}
+
+// feedRetry is when to ask for a feed again, in seconds.
+const feedRetry = "10"
+
+// key tells callers apart, "" of those whom nothing does.
+func (c *Caller) key() string {
+	switch {
+	case c == nil:
+		return ""
+	case c.ID != "":
+		return c.ID
+	case c.JWT != nil:
+		var claims struct {
+			Subject string `json:"sub"`
+		}
+		if json.Unmarshal(c.JWT.Payload, &claims) == nil && claims.Subject != "" {
+			return c.JWT.KeyIssuer + " " + claims.Subject
+		}
+	case len(c.Cert) > 0:
+		digest := sha256.Sum256(c.Cert)
+		return hex.EncodeToString(digest[:])
+	}
+	return ""
 }
 
 // send sends the event of one transaction.

@@ -92,18 +92,33 @@ type History interface {
 	At(seqno synod.SeqNo, maps []string, read func(r Reader) error) error
 	// Drop forgets a handle, and says whether it was known.
 	Drop(handle uint64) bool
-	// Changes tells of each transaction above a number that wrote, or deleted,
-	// in one of the maps: in order, once each, those that are committed by now
-	// and then each as it is committed. Without anything to tell it calls alive
-	// with how far it is, each ten seconds. It returns the first error of either,
-	// ctx's, ErrTooManyFeeds, or what is wrong with the ledger.
-	Changes(ctx context.Context, after synod.SeqNo, maps []string, tell func(*State) error, alive func(upTo synod.TxID) error) error
+	// Changes tells of each transaction that wrote, or deleted, in one of the
+	// query's maps: in order, once each, those that are committed by now and then
+	// each as it is committed. Without anything to tell it calls alive with how far
+	// it is, each ten seconds. It returns the first error of either, ctx's,
+	// ErrTooManyFeeds, or what is wrong with the ledger.
+	Changes(ctx context.Context, q FeedQuery, tell func(*State) error, alive func(upTo synod.TxID) error) error
+	// Admits returns ErrTooManyFeeds if Changes would just now.
+	Admits(q FeedQuery) error
 	// Resumable returns nil if Changes can go on after a transaction, or begin
 	// with the first if it is zero; or else a *synod.Error that says why not.
 	Resumable(id synod.TxID) error
 }
 
-// ErrTooManyFeeds says that a node has as many feeds as it may.
+// FeedQuery says what Changes tells of.
+type FeedQuery struct {
+	After synod.SeqNo // the transaction after which it begins
+	Maps  []string
+	// MapsOnly says that only what was written to Maps is looked at: if they are
+	// public, nothing is decrypted for it.
+	MapsOnly bool
+	// Caller is who follows, "" for somebody unknown: one caller may have a part
+	// of a node's feeds only.
+	Caller string
+}
+
+// ErrTooManyFeeds says that a node, or a caller at it, has as many feeds as may be,
+// or as many of them that read what is long past.
 var ErrTooManyFeeds = errors.New("as many feeds are open as may be")
 
 // TransactionHeader names the transaction that a historical query is about.

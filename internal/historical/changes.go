@@ -3,6 +3,9 @@ package historical
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"synod"
@@ -14,18 +17,113 @@ const (
 	// feedsMax bounds the feeds of a node: each reads what is committed for
 	// itself.
 	feedsMax = 256
+	// callerFeedsMax bounds those of one caller, and strangerFeedsMax those of all
+	// whom nothing tells apart.
+	callerFeedsMax   = 32
+	strangerFeedsMax = 128
+	// behindMax bounds the feeds that are far behind: each takes a core.
+	behindMax = 8
+	// callerBehindMax and strangerBehindMax are the parts of it.
+	callerBehindMax   = 2
+	strangerBehindMax = 4
+	// behindBy is how many transactions are far.
+	behindBy = 1 << 12
 	// aliveEvery is how often a feed without changes says how far it is.
 	aliveEvery = 10 * time.Second
 )
 
-// Changes tells of committed transactions as they come. See app.History.
-func (h *History) Changes(ctx context.Context, after synod.SeqNo, maps []string, tell func(*app.State) error, alive func(upTo synod.TxID) error) error {
-	if h.feeds.Add(1) > feedsMax {
-		h.feeds.Add(-1)
+// feeds counts those that are open.
+type feeds struct {
+	mu      sync.Mutex
+	all     feedCount             // guarded by mu
+	callers map[string]*feedCount // guarded by mu; of those who have one
+}
+
+type feedCount struct{ open, behind int }
+
+// admits says whether a caller may have another feed. mu is held.
+func (f *feeds) admits(caller string, behind bool) bool {
+	open, far := callerFeedsMax, callerBehindMax
+	if caller == "" {
+		open, far = strangerFeedsMax, strangerBehindMax
+	}
+	own := feedCount{}
+	if c := f.callers[caller]; c != nil {
+		own = *c
+	}
+	return f.all.open < feedsMax && own.open < open && (!behind || f.all.behind < behindMax && own.behind < far)
+}
+
+// enter counts a feed if it may be.
+func (f *feeds) enter(caller string, behind bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.admits(caller, behind) {
+		return false
+	}
+	f.add(caller, 1, behind)
+	return true
+}
+
+// add counts a feed, or one less. mu is held.
+func (f *feeds) add(caller string, n int, behind bool) {
+	if f.callers == nil {
+		f.callers = map[string]*feedCount{}
+	}
+	own := f.callers[caller]
+	if own == nil {
+		own = &feedCount{}
+		f.callers[caller] = own
+	}
+	f.all.open, own.open = f.all.open+n, own.open+n
+	if behind {
+		f.all.behind, own.behind = f.all.behind+n, own.behind+n
+	}
+	if own.open == 0 {
+		delete(f.callers, caller)
+	}
+}
+
+// leave ends one.
+func (f *feeds) leave(caller string, behind bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.add(caller, -1, behind)
+}
+
+// caughtUp counts one as no longer far behind.
+func (f *feeds) caughtUp(caller string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all.behind--
+	f.callers[caller].behind--
+}
+
+func (h *History) farBehind(seqno synod.SeqNo) bool {
+	return seqno+behindBy < h.cfg.Committed().SeqNo
+}
+
+// Admits says whether there may be one more feed. See app.History.
+func (h *History) Admits(q app.FeedQuery) error {
+	h.feeds.mu.Lock()
+	defer h.feeds.mu.Unlock()
+	if !h.feeds.admits(q.Caller, h.farBehind(q.After)) {
 		return app.ErrTooManyFeeds
 	}
-	defer h.feeds.Add(-1)
-	f := feed{h: h, next: after + 1, maps: maps, tell: tell}
+	return nil
+}
+
+// Changes tells of committed transactions as they come. See app.History.
+func (h *History) Changes(ctx context.Context, q app.FeedQuery, tell func(*app.State) error, alive func(upTo synod.TxID) error) error {
+	behind := h.farBehind(q.After)
+	if !h.feeds.enter(q.Caller, behind) {
+		return app.ErrTooManyFeeds
+	}
+	defer func() { h.feeds.leave(q.Caller, behind) }()
+	f := feed{h: h, next: q.After + 1, maps: q.Maps, tell: tell, fetch: h.fetchRun}
+	if q.MapsOnly && !slices.ContainsFunc(q.Maps, func(m string) bool { return !isPublic(m) }) {
+		f.fetch = h.fetchPublic
+	}
 	due := time.NewTimer(aliveEvery)
 	defer due.Stop()
 	for {
@@ -36,6 +134,10 @@ func (h *History) Changes(ctx context.Context, after synod.SeqNo, maps []string,
 			}
 			if f.told {
 				due.Reset(aliveEvery)
+			}
+			if behind && !h.farBehind(f.next) {
+				behind = false
+				h.feeds.caughtUp(q.Caller)
 			}
 		}
 		select {
@@ -51,6 +153,8 @@ func (h *History) Changes(ctx context.Context, after synod.SeqNo, maps []string,
 	}
 }
 
+func isPublic(mapName string) bool { return strings.HasPrefix(mapName, "public:") }
+
 // upTo is the transaction of a number, which is committed.
 func (h *History) upTo(seqno synod.SeqNo) synod.TxID {
 	view, _ := h.cfg.ViewOf(seqno)
@@ -65,13 +169,15 @@ type feed struct {
 	maps []string
 	tell func(*app.State) error
 	told bool // by the last read
+
+	fetch func(from, to synod.SeqNo, pass func(*state) error) (int, error)
 }
 
 // read reads some of the transactions up to last, and tells of those that wrote
 // to the maps.
 func (f *feed) read(ctx context.Context, last synod.SeqNo) error {
 	f.told = false
-	n, err := f.h.fetchRun(f.next, last, func(s *state) error {
+	n, err := f.fetch(f.next, last, func(s *state) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

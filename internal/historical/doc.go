@@ -25,5 +25,6 @@
 // may be called from several.
 //
 // Reading order: history.go, request.go, fetch.go, signature.go, secret.go,
-// state.go, proof.go, service.go; scan.go and follow.go for indexes; at.go, changes.go.
+// state.go, proof.go, service.go; scan.go and follow.go for indexes; at.go, changes.go,
+// public.go.
 package historical

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"synod"
@@ -72,7 +71,7 @@ type History struct {
 	services   services
 	queue      chan func(context.Context) // for the workers
 	scan       chan struct{}              // there are followers that have not caught up
-	feeds      atomic.Int32
+	feeds      feeds
 
 	mu        sync.Mutex
 	requests  map[uint64]*request           // guarded by mu; by handle
@@ -193,6 +192,7 @@ func notHeld(err error) error { return fmt.Errorf("%w: %w", app.ErrNotYet, err) 
 // Usage is what a History holds, for metrics.
 type Usage struct {
 	Feeds        int
+	FeedsBehind  int // far
 	Requests     int
 	States       int
 	Bytes, Limit int64
@@ -201,10 +201,13 @@ type Usage struct {
 
 // Usage says what is held now.
 func (h *History) Usage() Usage {
+	h.feeds.mu.Lock()
+	feeds := h.feeds.all
+	h.feeds.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return Usage{
-		Feeds: int(h.feeds.Load()), Requests: len(h.requests), States: len(h.states), Bytes: h.held, Limit: h.cfg.SoftLimit,
+		Feeds: feeds.open, FeedsBehind: feeds.behind, Requests: len(h.requests), States: len(h.states), Bytes: h.held, Limit: h.cfg.SoftLimit,
 		Hits: h.counts.hits, Misses: h.counts.misses,
 	}
 }

@@ -54,6 +54,13 @@ func (s *signed) path(seqno synod.SeqNo, leaf [32]byte) (merkle.Path, error) {
 	return path, nil
 }
 
+// leaf is one of those that are signed.
+func (s *signed) leaf(seqno synod.SeqNo) ([32]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tree.Leaf(uint64(seqno))
+}
+
 func (s *seal) parts() receipt.Signature {
 	return receipt.Signature{Sig: s.record.Sig, Cert: s.record.Cert, NodeID: s.record.Node, Root: s.root}
 }

@@ -1,7 +1,9 @@
 package host_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"synod"
@@ -66,4 +68,35 @@ func TestFeed(t *testing.T) {
 	}
 	nobody.Get("/changes?since=yesterday").ExpectError(400, "InvalidInput")
 	nobody.Get("/changes?since=").ExpectError(400, "InvalidInput")
+}
+
+// TestFeedTooMany refuses a feed beyond those that strangers may have, before it
+// begins.
+func TestFeedTooMany(t *testing.T) {
+	a := feeds()
+	var past app.History
+	a.Get("/past", func(c *app.Context) error { past = c.Node().History(); return nil }).ReadOnly()
+	svc := apptest.New(t, a)
+	nobody := svc.Anybody()
+	nobody.Get("/past").Expect(204)
+	ctx, cancel := context.WithCancel(t.Context())
+	var open sync.WaitGroup
+	for past.Admits(app.FeedQuery{}) == nil {
+		entered := make(chan struct{}, 1)
+		open.Go(func() {
+			_ = past.Changes(ctx, app.FeedQuery{Maps: []string{"public:a"}}, func(*app.State) error {
+				select {
+				case entered <- struct{}{}:
+				default:
+				}
+				return nil
+			}, nil)
+		})
+		svc.Write(func(tx app.Tx) { tx.Put("public:a", []byte("k"), nil) })
+		<-entered
+	}
+	nobody.Get("/changes").ExpectHeader("retry-after", "10").ExpectError(503, "TooManyFeeds")
+	cancel()
+	open.Wait()
+	nobody.Get("/changes?since=start").Expect(200)
 }
