@@ -87,8 +87,10 @@ type History interface {
 	// point reads, ranges, whatever a Reader has. The maps are built from the
 	// ledger when first asked for and then kept, those of the last 65536
 	// transactions too, so that reads nearby cost what a read of the present
-	// does. Errors: ErrNotYet, read's, or what is wrong with the request or the
-	// ledger; maps that take more than historical_cache_soft_limit are refused.
+	// does; further back, or ahead, they are built from a checkpoint. Errors:
+	// ErrNotYet, which says so if the ledger of the node lacks its start, read's, or
+	// what is wrong with the request or the ledger; maps that take more than
+	// historical_cache_soft_limit are refused.
 	At(seqno synod.SeqNo, maps []string, read func(r Reader) error) error
 	// Drop forgets a handle, and says whether it was known.
 	Drop(handle uint64) bool

@@ -1,7 +1,8 @@
 // Package bench measures running services as their users would: closed-loop load
 // over HTTP/1.1 and mutual TLS, latency of answers and of commit, the processor
 // time that each serving process spends for a request, what failures and new
-// nodes cost, and an etcd server beside it all.
+// nodes cost, what a recovery takes and what a node holds in memory, and an etcd
+// server beside it all.
 //
 // What it is not: a test. It prints figures and judges nothing; the goals that
 // it prints beside them are those of the project's baseline.

@@ -43,6 +43,11 @@ type Service struct {
 	tls     *tls.Config           // of the user
 	members []*client.Member
 	client  *client.Client // of the first node, without a certificate
+
+	signers    []*client.KeySigner // of the members
+	encryption []string            // their encryption keys, PEM
+	lives      int                 // how often it was recovered
+	ledger     string              // directory of the nodes' ledger, if not in theirs
 }
 
 // Node is one node of a service: a process.
@@ -62,6 +67,7 @@ func StartService(ctx context.Context, plan Plan) (s *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.signers = signers
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -148,7 +154,7 @@ func (s *Service) prepare() (signers []*client.KeySigner, members []map[string]s
 		if err != nil {
 			return nil, nil, err
 		}
-		_, public, err := identity.NewEncryptionKey()
+		private, public, err := identity.NewEncryptionKey()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -160,6 +166,7 @@ func (s *Service) prepare() (signers []*client.KeySigner, members []map[string]s
 		if err != nil {
 			return nil, nil, err
 		}
+		s.encryption = append(s.encryption, private)
 		signers = append(signers, signer)
 		members = append(members, map[string]string{"certificate_file": cert, "encryption_public_key_file": key})
 	}
@@ -172,7 +179,7 @@ func (s *Service) prepare() (signers []*client.KeySigner, members []map[string]s
 
 // start starts one more node.
 func (s *Service) start(ctx context.Context, command map[string]any) (*Node, error) {
-	n := &Node{Dir: filepath.Join(s.plan.Dir, fmt.Sprintf("node%d", len(s.Nodes)))}
+	n := &Node{Dir: filepath.Join(s.plan.Dir, fmt.Sprintf("node%d.%d", s.lives, len(s.Nodes)))}
 	if err := os.Mkdir(n.Dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -189,6 +196,9 @@ func (s *Service) start(ctx context.Context, command map[string]any) (*Node, err
 	}
 	if s.plan.ElectionTimeout != "" {
 		all["consensus"] = map[string]any{"election_timeout": s.plan.ElectionTimeout}
+	}
+	if s.ledger != "" {
+		all["ledger"] = map[string]any{"directory": s.ledger}
 	}
 	if s.plan.SnapshotEvery != 0 {
 		all["snapshots"] = map[string]any{"tx_count": s.plan.SnapshotEvery}

@@ -20,6 +20,9 @@ type Suite struct {
 	Duration time.Duration // of one load
 	Scratch  string        // where services live; made and removed by the caller
 	Only     []string      // names of sections; all if empty
+	// Transactions is how many the section about memory writes;
+	// DefaultTransactions if 0.
+	Transactions int
 }
 
 // A section is a part of the suite that can be run alone.
@@ -33,6 +36,8 @@ var sections = []section{
 	{"one", "one node: native and JavaScript, reads and writes", (*Suite).measureOne},
 	{"bundle", "one node: a bundle of 1 MB, proposals", (*Suite).measureLarge},
 	{"history", "one node: reads of the past, receipts, ranges, the change feed", (*Suite).measureHistory},
+	{"recovery", "one node: recovery from its ledger, public part, private part, index", (*Suite).measureRecovery},
+	{"memory", "one node: cost of a transaction and memory, from 10³ to --transactions", (*Suite).measureMemory},
 	{"three", "three nodes: reads, writes, forwarding, commit latency, rest", (*Suite).measureThree},
 	{"durable", "one and three nodes: committed writes, beside etcd", (*Suite).measureDurable},
 	{"failover", "three nodes: from the loss of the primary to the next committed write", (*Suite).measureFailover},

@@ -30,16 +30,20 @@ runs beside. Sections for --only:
 		Use:     "bench",
 		Short:   "Measure services on this machine",
 		Long:    long,
-		Example: "  synod bench --duration 3s\n  synod bench --only three,durable",
+		Example: "  synod bench --duration 3s\n  synod bench --only three,durable\n  synod bench --only memory --transactions 10000000",
 		Args:    args(cobra.NoArgs),
 	}
 	f := c.Flags()
 	bin := f.String("bin", "", "directory of the binaries logging and synod-node (default: where this binary is)")
 	duration := f.Duration("duration", 3*time.Second, "how long each load runs, 100ms to 10m")
 	only := f.StringSlice("only", nil, "sections to run, separated by commas (default: all)")
+	transactions := f.Int("transactions", bench.DefaultTransactions, "how many the section memory writes, 1000 to 100000000")
 	c.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *duration < 100*time.Millisecond || *duration > 10*time.Minute {
 			return usagef(cmd, "--duration %s: want 100ms to 10m", *duration)
+		}
+		if *transactions < 1000 || *transactions > 100_000_000 {
+			return usagef(cmd, "--transactions %d: want 1000 to 100000000", *transactions)
 		}
 		for _, name := range *only {
 			if !slices.Contains(names, name) {
@@ -58,7 +62,7 @@ runs beside. Sections for --only:
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-		s := &bench.Suite{Out: env.Stdout, Bin: *bin, Duration: *duration, Scratch: scratch, Only: *only}
+		s := &bench.Suite{Out: env.Stdout, Bin: *bin, Duration: *duration, Scratch: scratch, Only: *only, Transactions: *transactions}
 		return s.Run(cmd.Context())
 	}
 	return c

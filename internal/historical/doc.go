@@ -16,15 +16,16 @@
 // from before those that the node was given are found by walking back through
 // the ledger itself, each encrypted with its successor.
 //
-// Invariants: what all requests hold together stays below the soft limit, or a
-// request is refused; a state never changes once it is made, and is shared
-// between the requests that ask for it.
+// Invariants: what all requests hold together, with what is being fetched for them
+// and the maps as they were, stays below the soft limit, or a request is refused; a
+// state never changes once it is made, and is shared between the requests that ask
+// for it.
 //
 // Goroutines: History.Run starts the workers that fetch and build, and one that reads the
 // whole ledger for indexes. Everything else runs on its caller's goroutine and
 // may be called from several.
 //
 // Reading order: history.go, request.go, fetch.go, signature.go, secret.go,
-// state.go, proof.go, service.go; scan.go and follow.go for indexes; at.go, changes.go,
-// public.go.
+// state.go, proof.go, service.go; scan.go and follow.go for indexes; at.go,
+// checkpoint.go, changes.go, public.go.
 package historical

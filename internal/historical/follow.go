@@ -74,7 +74,7 @@ func (f *Follower) UpTo() (synod.SeqNo, error) {
 	return f.upTo, f.err
 }
 
-// Stop ends it: it is told nothing any more.
+// Stop ends it: when it returns, nothing is told any more.
 func (f *Follower) Stop() {
 	f.unhook()
 	f.mu.Lock()
@@ -86,8 +86,10 @@ func (f *Follower) public() bool { return strings.HasPrefix(f.mapName, "public:"
 
 // tell passes on what a scanner found.
 func (f *Follower) tell(s scanned) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, m := range s.maps {
-		if m.Name == f.mapName {
+		if m.Name == f.mapName && !f.ended {
 			f.apply(s.id, m)
 		}
 	}
@@ -167,7 +169,11 @@ func (h *History) catchUp(ctx context.Context, behind []*Follower) {
 			waits := hidden && errors.Is(err, secrets.ErrNoSecret) // for members' shares
 			if text := err.Error(); text != said && !waits {
 				said = text
-				h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the ledger cannot be read for an index", slog.String("err", text))
+				level := slog.LevelWarn
+				if hidden && errors.Is(err, secrets.ErrNoSecret) {
+					level = slog.LevelInfo // a recovery will bring it
+				}
+				h.cfg.Logger.LogAttrs(ctx, level, "the ledger cannot be read for an index", slog.String("err", text))
 			}
 			if errors.Is(err, ErrNotBelieved) {
 				s = h.newScanner(s.upTo) // what was read before may have been wrong too

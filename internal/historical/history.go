@@ -77,11 +77,17 @@ type History struct {
 	requests  map[uint64]*request           // guarded by mu; by handle
 	recent    *list.List                    // guarded by mu; of *request, most recently used first
 	states    map[synod.SeqNo]*shared       // guarded by mu; what the requests hold
-	held      int64                         // guarded by mu; bytes of states
+	held      int64                         // guarded by mu; bytes of states, also those being fetched, timelines and checkpoints
 	counts    struct{ hits, misses uint64 } // guarded by mu
 	followers []*Follower                   // guarded by mu; for the next scan
 	timelines map[string]*timeline          // guarded by mu; by their maps
 	uses      int64                         // guarded by mu; of timelines
+	// checkpoints and tooLarge are guarded by mu, by the maps: what timelines can
+	// begin with, and from which entry on they take too much.
+	checkpoints map[string]*checkpoints
+	tooLarge    map[string]synod.SeqNo
+
+	checkpointEvery synod.SeqNo // the constant, but in tests
 }
 
 var _ app.History = (*History)(nil)
@@ -103,7 +109,7 @@ func New(cfg Config) *History {
 	return &History{
 		cfg: cfg, older: &olderSecrets{chain: secrets.NewChain()}, signatures: newSignatureCache(),
 		queue: make(chan func(context.Context), queueMax), scan: make(chan struct{}, 1),
-		requests: map[uint64]*request{}, recent: list.New(), states: map[synod.SeqNo]*shared{},
+		checkpointEvery: checkpointEvery, requests: map[uint64]*request{}, recent: list.New(), states: map[synod.SeqNo]*shared{},
 	}
 }
 

@@ -184,21 +184,57 @@ func (h *History) work(ctx context.Context) {
 // serve fetches what a request lacks and completes it.
 func (h *History) serve(ctx context.Context, r *request) {
 	have, lacking := h.have(r)
-	if len(lacking) > 0 {
-		budget := h.cfg.SoftLimit
-		err := h.fetch(ctx, lacking, func(s *state) error {
-			if budget -= s.size; budget < 0 {
-				return ErrTooLarge
-			}
-			have[s.id.SeqNo] = s
-			return nil
-		})
-		if err != nil {
-			h.fail(r, err)
-			return
+	var taken int64
+	err := h.fetch(ctx, lacking, func(s *state) error {
+		switch {
+		case taken+s.size > h.cfg.SoftLimit:
+			return ErrTooLarge
+		case !h.take(r, s.size):
+			return app.ErrNotYet // what others are reading takes it all
 		}
+		taken += s.size
+		have[s.id.SeqNo] = s
+		return nil
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held -= taken // what is kept of it is counted with the request
+	if err != nil {
+		h.fail(r, err)
+		return
 	}
 	h.complete(r, have)
+}
+
+// take counts bytes that are held for a request, if there is room.
+func (h *History) take(r *request, size int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held += size
+	if h.room(r, nil) {
+		return true
+	}
+	h.held -= size
+	return false
+}
+
+// room drops what was used least recently, but for a request and a timeline, until
+// what is held fits: requests first, then timelines with their checkpoints. mu is
+// held.
+func (h *History) room(but *request, timeline *timeline) bool {
+	for e := h.recent.Back(); e != nil && h.held > h.cfg.SoftLimit; {
+		r := e.Value.(*request)
+		e = e.Prev()
+		if r != but && r.holds {
+			h.drop(r)
+		}
+	}
+	for h.held > h.cfg.SoftLimit && h.forgetTimeline(timeline) {
+	}
+	if h.held > h.cfg.SoftLimit && timeline != nil {
+		h.dropCheckpoints(timeline.key)
+	}
+	return h.held <= h.cfg.SoftLimit
 }
 
 // have are the states of a request that others hold already, and the numbers
@@ -225,10 +261,8 @@ func (h *History) have(r *request) (map[synod.SeqNo]*state, []synod.SeqNo) {
 }
 
 // fail completes a request with an error and forgets it, so that the next try
-// is a new one.
+// is a new one. mu is held.
 func (h *History) fail(r *request, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	r.err = err
 	if r.place != nil {
 		h.drop(r)
@@ -236,11 +270,8 @@ func (h *History) fail(r *request, err error) {
 	close(r.done)
 }
 
-// complete hands a request its states, and makes room for them by dropping the
-// requests that were used least recently.
+// complete hands a request its states, and makes room for them. mu is held.
 func (h *History) complete(r *request, have map[synod.SeqNo]*state) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	defer close(r.done)
 	if r.place == nil { // dropped, or replaced
 		r.err = app.ErrNotYet
@@ -258,11 +289,15 @@ func (h *History) complete(r *request, have map[synod.SeqNo]*state) {
 		s.refs++
 		r.states[i] = s.state.shown
 	}
-	for h.held > h.cfg.SoftLimit && h.recent.Back() != r.place {
-		h.drop(h.recent.Back().Value.(*request))
-	}
-	if h.held > h.cfg.SoftLimit {
-		r.err, r.states = ErrTooLarge, nil
+	if !h.room(r, nil) {
+		own := int64(0)
+		for _, s := range have {
+			own += s.size
+		}
+		if r.err = app.ErrNotYet; own > h.cfg.SoftLimit {
+			r.err = ErrTooLarge
+		}
+		r.states = nil
 		h.drop(r)
 	}
 }

@@ -164,6 +164,37 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowStopped tells a follower nothing once it is stopped, also by whoever was
+// about to.
+func TestFollowStopped(t *testing.T) {
+	p := ccfPast(t)
+	first, goOn := make(chan struct{}), make(chan struct{})
+	var stopped atomic.Bool
+	n := 0
+	f := p.Follow("records", func(id synod.TxID, _ kv.MapWrites) {
+		if n++; n == 1 {
+			close(first)
+			<-goOn
+		}
+		if stopped.Load() {
+			t.Errorf("told of %s after it was stopped", id)
+		}
+	})
+	<-first
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		f.Stop()
+		stopped.Store(true)
+	}()
+	close(goOn)
+	<-end
+	other := p.Follow("records", func(synod.TxID, kv.MapWrites) {})
+	for upTo := synod.SeqNo(0); upTo != p.last.SeqNo; runtime.Gosched() {
+		upTo, _ = other.UpTo()
+	}
+}
+
 // TestFollowHidden goes on reading the ledger for private maps while commit does
 // not tell of them.
 func TestFollowHidden(t *testing.T) {

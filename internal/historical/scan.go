@@ -25,6 +25,7 @@ type scanner struct {
 	upTo    synod.SeqNo // the last signature whose entries were passed on
 	waiting []scanned   // read, and not covered by a signature yet
 	after   synod.SeqNo // entries up to here are read and not passed on
+	whole   bool        // it stops at signatures, if there is one in what it reads at once
 }
 
 // scanned is what one entry writes to the maps that are asked for.
@@ -47,6 +48,9 @@ func (s *scanner) advance(ctx context.Context, want func(mapName string) bool, p
 	entries, err := s.h.entries(s.next, committed)
 	if err != nil {
 		return false, err
+	}
+	if s.whole {
+		entries = toSignature(entries)
 	}
 	for _, e := range entries {
 		if e.IsSignature() {
@@ -72,6 +76,16 @@ func (s *scanner) advance(ctx context.Context, want func(mapName string) bool, p
 		}
 	}
 	return true, ctx.Err()
+}
+
+// toSignature leaves out what comes after the last signature, if there is one.
+func toSignature(entries []*ledger.Entry) []*ledger.Entry {
+	for n := len(entries); n > 0; n-- {
+		if entries[n-1].IsSignature() {
+			return entries[:n]
+		}
+	}
+	return entries
 }
 
 // check wants a signature to be genuine, and to sign what was read.
