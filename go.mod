@@ -3,6 +3,7 @@ module synod
 go 1.26.0
 
 require (
+	filippo.io/bigmod v0.1.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/dchest/siphash v1.2.3

@@ -63,15 +63,18 @@ func (d *Driver) Deliver(m *pb.Message) {
 	}
 }
 
-// Order is Submit. ErrDropped also means that the replica takes no transaction
-// just now.
-func (d *Driver) Order(p *machine.Prepared) (synod.TxID, error) {
+// Order is Submit, or the beginning of SubmitAndWait. ErrDropped also means that
+// the replica takes no transaction just now.
+func (d *Driver) Order(p *machine.Prepared, waits bool) (synod.TxID, error) {
 	if d.accepting() == nil {
 		return synod.TxID{}, ErrDropped
 	}
-	s := &Submission{prepared: p, answer: make(chan submitted, 1)}
+	s := &Submission{prepared: p, answer: make(chan submitted, 1), waits: waits, waiter: newWaiter()}
 	d.order(s)
-	a := <-s.answer
+	a := submitted{id: s.waiter.id}
+	if len(s.answer) > 0 {
+		a = <-s.answer
+	}
 	d.settle()
 	return a.id, a.err
 }

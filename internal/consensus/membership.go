@@ -80,6 +80,9 @@ func (r *Replica) reconfigure() {
 	if wanted == nil {
 		return
 	}
+	if reached(r.conf, wanted) {
+		return
+	}
 	joint := len(r.conf.GetVotersOutgoing()) > 0
 	switch {
 	case joint && !slices.Contains(r.conf.GetVoters(), r.cfg.ID):
@@ -101,7 +104,11 @@ func (r *Replica) reconfigure() {
 			wanted[id] = true
 		}
 	}
-	if next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted), r.isComing); next != nil {
+	next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted), r.isComing)
+	if next == nil && r.starves() {
+		next = single(pb.ConfChangeAddNode, r.conf.GetVoters()[0])
+	}
+	if next != nil {
 		r.proposeChange(next)
 	}
 }
@@ -122,7 +129,7 @@ func (r *Replica) watchLearners() {
 	if !r.leading {
 		return
 	}
-	progress, now := r.raft.Status().Progress, r.cfg.Now()
+	progress, now := r.progress(), r.cfg.Now()
 	for id := range r.learns {
 		if p, ok := progress[id]; !ok || !p.IsLearner {
 			delete(r.learns, id)
@@ -141,6 +148,39 @@ func (r *Replica) isComing(id uint64) bool {
 	return !ok || r.cfg.Now().Sub(l.since) <= comingFor*r.cfg.ElectionTimeout
 }
 
+// starves says whether learners wait for an entry that nothing brings: a leader that
+// began with a change that was not applied has signed all there is. A change that
+// changes nothing is one.
+func (r *Replica) starves() bool {
+	return len(r.conf.GetLearners()) > 0 && r.feedFrom > r.last && r.last == r.signer.lastSigned && r.applied.SeqNo == r.last
+}
+
+// reached says whether a configuration is the wanted one, as it is nearly always.
+func reached(conf *pb.ConfState, wanted Membership) bool {
+	if len(conf.GetVotersOutgoing()) > 0 || len(conf.GetVoters())+len(conf.GetLearners()) != len(wanted) {
+		return false
+	}
+	for _, id := range conf.GetVoters() {
+		if !wanted[id] {
+			return false
+		}
+	}
+	for _, id := range conf.GetLearners() {
+		if votes, listed := wanted[id]; votes || !listed {
+			return false
+		}
+	}
+	return true
+}
+
+// progress is what raft knows of each node, messages in flight left out: those it
+// would copy for each look.
+func (r *Replica) progress() map[uint64]tracker.Progress {
+	all := map[uint64]tracker.Progress{}
+	r.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) { all[id] = p })
+	return all
+}
+
 // follows says of a node whether it answers and has what comes before the log of
 // every voter that is wanted: that any of them can lead it when others leave.
 func (r *Replica) follows(wanted Membership) func(uint64) bool {
@@ -150,7 +190,7 @@ func (r *Replica) follows(wanted Membership) func(uint64) bool {
 			begin = max(begin, r.cfg.Begins(id))
 		}
 	}
-	progress := r.raft.Status().Progress
+	progress := r.progress()
 	return func(id uint64) bool { return r.answers(id) && progress[id].Match >= uint64(begin) }
 }
 
@@ -168,7 +208,7 @@ func (r *Replica) isCaughtUp(id uint64) bool {
 	if !r.answers(id) {
 		return false
 	}
-	p, ok := r.raft.Status().Progress[id]
+	p, ok := r.progress()[id]
 	return ok && p.RecentActive && p.Match > 0 && p.State == tracker.StateReplicate && p.Match+caughtUp >= uint64(r.last) &&
 		p.Match+1 >= uint64(r.feedFrom)
 }

@@ -19,6 +19,8 @@ type Submission struct {
 	prepared *machine.Prepared
 	answer   chan submitted // one place, so that the replica never waits
 	id       synod.TxID     // while its batch is with raft
+	waits    bool           // it is answered when it is committed, by way of waiter
+	waiter   waiter
 }
 
 type submitted struct {
@@ -29,7 +31,7 @@ type submitted struct {
 func (s *Submission) reply(id synod.TxID, err error) { s.answer <- submitted{id, err} }
 
 var submissionPool = sync.Pool{New: func() any {
-	return &Submission{answer: make(chan submitted, 1)}
+	return &Submission{answer: make(chan submitted, 1), waiter: newWaiter()}
 }}
 
 // Submit orders a prepared transaction and returns its place. It waits for
@@ -38,32 +40,107 @@ var submissionPool = sync.Pool{New: func() any {
 // ErrNotPrimary, ErrTooMuch, ErrFull, ErrDropped and ErrStopped; after any of them nothing was recorded. It does not end
 // early with a context: once queued, only the replica knows the outcome.
 func (r *Replica) Submit(p *machine.Prepared) (synod.TxID, error) {
-	if p.Size() == 0 {
-		return synod.TxID{}, machine.ErrTooLarge
-	}
-	if !r.joined.Load() {
-		return synod.TxID{}, ErrNotPrimary
-	}
-	s := submissionPool.Get().(*Submission)
-	s.prepared = p
-	select {
-	case r.submissions <- s:
-	case <-r.done:
-		return synod.TxID{}, ErrStopped
+	s, err := r.enqueue(p, false, false)
+	if err != nil {
+		return synod.TxID{}, err
 	}
 	select {
 	case a := <-s.answer:
-		s.prepared = nil
-		submissionPool.Put(s)
+		s.recycle()
 		return a.id, a.err
 	case <-r.done:
-		// The answer may have been put in the place just before the end.
+		a := s.atTheEnd()
+		return a.id, a.err
+	}
+}
+
+// SubmitAndWait is Submit, and WaitCommitted for what was ordered: it costs less
+// than one after the other, and lets the replica sign at once. The status is what
+// became of the transaction, or what is known of it when ctx ends or the replica
+// stops.
+func (r *Replica) SubmitAndWait(ctx context.Context, p *machine.Prepared, wantProof bool) (synod.TxID, synod.TxStatus, *Proof, error) {
+	s, err := r.enqueue(p, true, wantProof)
+	if err != nil {
+		return synod.TxID{}, "", nil, err
+	}
+	x, ended := &s.waiter, ctx.Done()
+	for {
 		select {
 		case a := <-s.answer:
-			return a.id, a.err
-		default:
-			return synod.TxID{}, ErrStopped
+			s.recycle()
+			return r.outcome(a)
+		case <-x.done:
+			return r.waited(s)
+		case <-ended:
+			if r.waiters.remove(x) {
+				return r.waited(s)
+			}
+			ended = nil // it is not ordered yet, or committed after all
+		case <-r.done:
+			select {
+			case <-x.done: // just before the end
+				return r.waited(s)
+			default:
+				return r.outcome(s.atTheEnd())
+			}
 		}
+	}
+}
+
+func (r *Replica) outcome(a submitted) (synod.TxID, synod.TxStatus, *Proof, error) {
+	if a.err != nil {
+		return synod.TxID{}, "", nil, a.err
+	}
+	return a.id, r.Status(a.id), nil, nil
+}
+
+// waited is the outcome of what has waited.
+func (r *Replica) waited(s *Submission) (synod.TxID, synod.TxStatus, *Proof, error) {
+	id, proof := s.waiter.id, s.waiter.proof
+	s.recycle()
+	return id, r.Status(id), proof, nil
+}
+
+// enqueue puts a transaction into the queue of those to be ordered.
+func (r *Replica) enqueue(p *machine.Prepared, waits, wantProof bool) (*Submission, error) {
+	if p.Size() == 0 {
+		return nil, machine.ErrTooLarge
+	}
+	if !r.joined.Load() {
+		return nil, ErrNotPrimary
+	}
+	s := submissionPool.Get().(*Submission)
+	s.prepared, s.waits, s.waiter.wantProof = p, waits, wantProof
+	select {
+	case r.submissions <- s:
+		return s, nil
+	case <-r.done:
+		return nil, ErrStopped
+	}
+}
+
+// recycle gives back what is answered.
+func (s *Submission) recycle() {
+	s.prepared, s.id = nil, synod.TxID{}
+	s.waiter = waiter{done: s.waiter.done}
+	submissionPool.Put(s)
+}
+
+// atTheEnd is the answer when the replica has ended: it may have been put in its
+// place just before.
+func (s *Submission) atTheEnd() submitted {
+	select {
+	case a := <-s.answer:
+		return a
+	default:
+		return submitted{err: ErrStopped}
+	}
+}
+
+// answerOrdered answers a submission that raft has taken, or has it wait for commit.
+func (r *Replica) answerOrdered(s *Submission) {
+	if !s.waits || !r.waiters.add(&s.waiter, s.id) {
+		s.reply(s.id, nil)
 	}
 }
 
@@ -118,6 +195,17 @@ drain:
 	if len(taken) == 0 {
 		return
 	}
+	awaited := 0
+	for _, s := range taken {
+		if s.waits {
+			awaited++
+		}
+	}
+	r.noteOrdered()
+	sig := r.signAlong(awaited)
+	if sig != nil {
+		entries = append(entries, &pb.Entry{Data: sig.entry})
+	}
 	if err := r.propose(entries); err != nil {
 		r.undo(before)
 		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "transactions refused by raft",
@@ -129,9 +217,11 @@ drain:
 	}
 	r.ordered.Store(uint64(r.last))
 	for _, s := range taken {
-		s.reply(s.id, nil)
+		r.answerOrdered(s)
 	}
-	r.noteOrdered()
+	if sig != nil {
+		r.signedNow(sig)
+	}
 }
 
 // propose hands entries to raft as one message. Raft gives them the places

@@ -129,7 +129,8 @@ func (r *Replica) restore(m *pb.Message) {
 func (r *Replica) commitTo(at synod.TxID) {
 	r.committed.Store(&at)
 	r.moved.tell()
-	if woken := r.waiters.committed(at.SeqNo); woken > 0 {
-		r.signer.group = int64(woken)
+	waited := r.waiters.count.Load()
+	if r.waiters.committed(at.SeqNo) > 0 {
+		r.signer.answers(waited)
 	}
 }

@@ -39,6 +39,28 @@ func (r *Replica) Unreachable(name uint64) {
 	r.Receive(&pb.Message{Type: pb.MsgUnreachable.Enum(), From: new(name), To: new(r.cfg.ID)})
 }
 
+// stepMax bounds how many messages raft takes before it is asked what follows.
+const stepMax = 64
+
+// stepAll hands raft a message and those that wait behind it, so that what they
+// bring is stored, sent and answered together. A message that may change who leads
+// is the last of them: what follows from it comes first.
+func (r *Replica) stepAll(m *pb.Message) {
+	for range stepMax {
+		r.step(m)
+		switch m.GetType() {
+		case pb.MsgApp, pb.MsgAppResp, pb.MsgHeartbeat, pb.MsgHeartbeatResp:
+		default:
+			return
+		}
+		select {
+		case m = <-r.inbox:
+		default:
+			return
+		}
+	}
+}
+
 // step hands raft a message of another node, if it is of a kind that other
 // nodes may send. Every entry must have bytes: raft's own empty ones never
 // leave a node.
@@ -169,10 +191,10 @@ func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 		active++
 	}
 	best, match := uint64(0), uint64(0)
-	status := r.raft.Status()
+	progress := r.progress()
 	voters := r.conf.GetVoters()
 	for i, id := range slices.Concat(voters, r.conf.GetVotersOutgoing()) {
-		p, ok := status.Progress[id]
+		p, ok := progress[id]
 		if id == r.cfg.ID || !ok || !p.RecentActive {
 			continue
 		}
@@ -220,13 +242,13 @@ func (r *Replica) ReadIndex(ctx context.Context) (synod.SeqNo, error) {
 	case <-r.done:
 		return 0, ErrStopped
 	}
-	x := &waiter{id: synod.TxID{SeqNo: synod.SeqNo(index)}, done: make(chan struct{})}
-	if r.waiters.add(x) {
+	x := newWaiter()
+	if r.waiters.add(&x, synod.TxID{SeqNo: synod.SeqNo(index)}) {
 		r.poke()
 		select {
 		case <-x.done:
 		case <-ctx.Done():
-			r.waiters.remove(x)
+			r.waiters.remove(&x)
 			return 0, ctx.Err()
 		}
 	}
@@ -301,7 +323,7 @@ func (r *Replica) publish() {
 	s := &Status{Configuration: r.conf}
 	if r.leading {
 		s.Peers = map[uint64]Peer{}
-		for id, p := range r.raft.Status().Progress {
+		for id, p := range r.progress() {
 			heard := r.heard[id]
 			if heard.Before(r.led) {
 				heard = r.led

@@ -3,6 +3,9 @@ package consensus
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -35,8 +38,7 @@ func (r *Replica) ready() {
 					r.restore(m)
 					continue
 				}
-				r.onDisk++
-				r.disk <- diskOp{entries: m.GetEntries(), responses: m.GetResponses()}
+				r.append(m)
 			case raft.LocalApplyThread:
 				r.apply(m.GetEntries())
 				r.deliver(m.GetResponses())
@@ -44,6 +46,18 @@ func (r *Replica) ready() {
 				r.send(m)
 			}
 		}
+	}
+}
+
+// append has entries stored. What raft says of no entry, such as that commit has
+// moved, which is not stored, waits for those before it only.
+func (r *Replica) append(m *pb.Message) {
+	switch {
+	case len(m.GetEntries()) > 0 || r.onDisk > 0 && len(m.GetResponses()) > 0:
+		r.onDisk++
+		r.disk <- diskOp{entries: m.GetEntries(), responses: m.GetResponses()}
+	default:
+		r.deliver(m.GetResponses())
 	}
 }
 
@@ -62,13 +76,51 @@ func (r *Replica) deliver(messages []*pb.Message) {
 }
 
 func (r *Replica) send(m *pb.Message) {
-	if !r.feeds(m) {
+	if !r.feeds(m) || r.hold(m) {
 		return
 	}
+	r.sendNow(m)
+}
+
+func (r *Replica) sendNow(m *pb.Message) {
 	if r.cfg.Send == nil {
 		panic(fmt.Sprintf("consensus: a message to %d, but this service has one node", m.GetTo()))
 	}
 	r.cfg.Send(m)
+}
+
+// hold keeps back a message without entries, which tells that commit has moved: the
+// next entries tell that, too, and if they come soon a node is woken once for both
+// and answers once. To raft it is a message that was slow or lost.
+func (r *Replica) hold(m *pb.Message) bool {
+	if m.GetType() != pb.MsgApp || r.cfg.Hold == 0 {
+		return false
+	}
+	if len(m.GetEntries()) > 0 {
+		delete(r.held, m.GetTo())
+		return false
+	}
+	if len(r.held) == 0 {
+		r.heldUntil = r.cfg.Now().Add(r.cfg.Hold)
+	}
+	r.held[m.GetTo()] = m
+	return true
+}
+
+// release sends what was held back for long enough, and says how long until the next
+// look.
+func (r *Replica) release(now time.Time) time.Duration {
+	if len(r.held) == 0 {
+		return never
+	}
+	if wait := r.heldUntil.Sub(now); wait > 0 {
+		return wait
+	}
+	for _, to := range slices.Sorted(maps.Keys(r.held)) {
+		r.sendNow(r.held[to])
+	}
+	clear(r.held)
+	return never
 }
 
 // roleChanged notes who leads. A replica leads from the moment its opening
@@ -95,6 +147,7 @@ func (r *Replica) roleChanged() {
 	r.role.Store(&now)
 	if s.RaftState != raft.StateLeader && r.leading {
 		r.leading, r.signing = false, false
+		clear(r.held)
 		r.cfg.Machine.Uninstall(r.applied)
 		r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming follower", attrView(view))
 	}
@@ -200,6 +253,7 @@ func (r *Replica) open(e *pb.Entry, id synod.TxID) {
 	r.led = r.cfg.Now()
 	r.ordered.Store(uint64(r.last))
 	r.cfg.Logger.LogAttrs(context.Background(), levelInfo, "Becoming leader", attrTx(id))
+	r.prepareSignatures()
 	if r.last != r.signer.lastSigned {
 		r.noteOrdered()
 	}

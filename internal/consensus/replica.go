@@ -48,6 +48,9 @@ const (
 	DefaultSignatureDelay = time.Second
 	// DefaultQuiet is how long no transaction arrives before one signs anyway.
 	DefaultQuiet = 2 * time.Millisecond
+	// DefaultHold is how long a message waits for entries to go with it that tells
+	// of commit alone.
+	DefaultHold = time.Millisecond
 	// signingShare is which part of one core signing may take: a signature
 	// that cost d is followed by none for (signingShare-1)·d.
 	signingShare = 10
@@ -75,8 +78,8 @@ const (
 	signRetry = 100 * time.Millisecond
 )
 
-// Config is what a Replica is made of. The durations and counts fall back to
-// the defaults above.
+// Config is what a Replica is made of. The durations and counts but Hold fall back
+// to the defaults above.
 type Config struct {
 	ID      uint64 // raft's name of this node, see RaftID
 	Log     *ledger.Log
@@ -127,6 +130,7 @@ type Config struct {
 	SignatureTxCount int
 	SignatureDelay   time.Duration
 	Quiet            time.Duration
+	Hold             time.Duration // see DefaultHold; there is none if zero
 
 	Logger *slog.Logger
 	Now    func() time.Time // time.Now if nil
@@ -135,6 +139,11 @@ type Config struct {
 // Signer makes signature transactions; see evidence.Signer.
 type Signer interface {
 	Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error)
+	// Quick says that the next Sign takes some microseconds.
+	Quick() bool
+	// Prepare makes some signatures quick and says how many, none if enough are.
+	// It may be called beside Sign.
+	Prepare() (int, error)
 }
 
 // Start is where the log of a node begins that joins or recovers a service.
@@ -194,6 +203,7 @@ type Replica struct {
 	disk        chan diskOp
 	stored      chan storedOp
 	toSign      chan signJob
+	prepare     chan struct{} // holds one: signatures are to be prepared
 	signatures  chan signResult
 	toVerify    chan *evidence.Signature
 	refused     chan error // a signature that did not verify
@@ -204,6 +214,8 @@ type Replica struct {
 	ending      chan struct{} // closed when the replica goroutine has left its loop
 	wake        chan struct{}
 	done        chan struct{}
+	held        map[uint64]*pb.Message // that tell of commit alone, by whom they are for
+	heldUntil   time.Time
 	waitingRead map[uint64]*read // by the key that raft knows them by
 	readKey     uint64
 
@@ -211,8 +223,9 @@ type Replica struct {
 	committed atomic.Pointer[synod.TxID]
 	ordered   atomic.Uint64 // seqno of the newest ordered entry
 	role      atomic.Pointer[Role]
-	interest  atomic.Bool // somebody polled for an uncommitted transaction
-	full      atomic.Bool // the disk is full; the storage goroutine's
+	preparing atomic.Int64 // nanoseconds that it takes to prepare a signature; the signing worker's
+	interest  atomic.Bool  // somebody polled for an uncommitted transaction
+	full      atomic.Bool  // the disk is full; the storage goroutine's
 	signed    signedIndex
 	moved     movement
 	waiters   waiters
@@ -267,6 +280,7 @@ func New(cfg Config) (*Replica, error) {
 		disk:        make(chan diskOp, 2*diskMax),
 		stored:      make(chan storedOp, 2*diskMax),
 		toSign:      make(chan signJob, 1),
+		prepare:     make(chan struct{}, 1),
 		signatures:  make(chan signResult, 1),
 		toVerify:    make(chan *evidence.Signature, 1),
 		refused:     make(chan error, 1),
@@ -277,12 +291,12 @@ func New(cfg Config) (*Replica, error) {
 		ending:      make(chan struct{}),
 		wake:        make(chan struct{}, 1),
 		done:        make(chan struct{}),
+		held:        map[uint64]*pb.Message{},
 		waitingRead: map[uint64]*read{},
 		heard:       map[uint64]time.Time{},
 		lost:        map[uint64]time.Time{},
 		learns:      map[uint64]learning{},
 	}
-	r.waiters.bySeqNo = map[synod.SeqNo][]*waiter{}
 	r.committed.Store(&synod.TxID{})
 	r.role.Store(&Role{})
 	r.peers.Store(&Status{Configuration: &pb.ConfState{}})
@@ -403,7 +417,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		case s := <-r.accepting():
 			r.order(s)
 		case m := <-r.receiving():
-			r.step(m)
+			r.stepAll(m)
 		case op := <-r.stored:
 			r.finishStore(op)
 		case s := <-r.signatures:
@@ -459,7 +473,10 @@ func (r *Replica) act() time.Duration {
 	r.overtake()
 	r.reconfigure()
 	r.ready()
-	return r.sign(r.cfg.Now())
+	now := r.cfg.Now()
+	again := r.sign(now)
+	r.ready()
+	return min(again, r.release(now))
 }
 
 // tick is the passing of one Config.Tick.

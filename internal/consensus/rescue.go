@@ -21,12 +21,12 @@ func (r *Replica) rescue() {
 	if !r.leading || r.store.first == 1 || r.cfg.Begins == nil {
 		return
 	}
-	status := r.raft.Status()
-	if status.LeadTransferee != 0 {
+	if r.raft.BasicStatus().LeadTransferee != 0 {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(status.Progress)) {
-		p := status.Progress[id]
+	progress := r.progress()
+	for _, id := range slices.Sorted(maps.Keys(progress)) {
+		p := progress[id]
 		if id == r.cfg.ID || p.Next >= uint64(r.store.first) && p.State != tracker.StateSnapshot {
 			delete(r.lost, id)
 			continue
@@ -88,7 +88,7 @@ func (r *Replica) reaches(voter uint64) bool {
 	}
 	begin := uint64(r.cfg.Begins(voter))
 	early := r.cfg.Now().Sub(r.led) <= heardLately*r.cfg.MessageTimeout
-	for id, p := range r.raft.Status().Progress {
+	for id, p := range r.progress() {
 		if id != voter && (early || r.answers(id)) && p.Match < begin && p.Next >= uint64(r.store.first) {
 			return false
 		}

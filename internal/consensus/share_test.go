@@ -71,19 +71,24 @@ func TestGather(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		waiting     int64
+		covered     int64 // wait for a signature that is on its way
 		group       int64
 		lastOrdered time.Duration // after the first that is unsigned
 		want        time.Time
 	}{
-		{"as many as last time wait", 16, 16, 0, time.Time{}},
-		{"the first that waits at all", 1, 0, 0, time.Time{}},
-		{"a lone client again", 1, 1, 0, time.Time{}},
-		{"fewer than last time", 3, 16, 0, t0.Add(round / 4)},
-		{"and they keep coming", 3, 16, round / 2, t0.Add(3 * round / 4)},
-		{"but not for ever", 3, 16, 5 * round, t0.Add(round)},
+		{"as many as of late wait", 16, 0, 16, 0, time.Time{}},
+		{"the first that waits at all", 1, 0, 0, 0, time.Time{}},
+		{"a lone client again", 1, 0, 1, 0, time.Time{}},
+		{"fewer than of late", 3, 0, 16, 0, t0.Add(round / 4)},
+		{"and they keep coming", 3, 0, 16, round / 2, t0.Add(3 * round / 4)},
+		{"but not for ever", 3, 0, 16, 5 * round, t0.Add(round)},
+		{"most will be answered soon", 3, 13, 3, 0, t0.Add(round)},
+		{"a third will", 4, 8, 4, 0, time.Time{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := &Replica{signer: signState{round: round, group: c.group, firstPending: t0, lastOrdered: t0.Add(c.lastOrdered)}}
+			r.waiters.count.Store(c.waiting + c.covered)
+			r.waiters.unsigned.Store(c.waiting)
 			if got := r.gather(c.waiting); !got.Equal(c.want) {
 				t.Errorf("%s, want %s", got, c.want)
 			}
@@ -91,9 +96,25 @@ func TestGather(t *testing.T) {
 	}
 }
 
+// TestGroupDecays: how many have waited of late is forgotten by and by.
+func TestGroupDecays(t *testing.T) {
+	s := &signState{}
+	for _, c := range []struct{ waited, want int64 }{{16, 16}, {2, 14}, {2, 12}, {20, 20}, {20, 20}} {
+		if s.answers(c.waited); s.group != c.want {
+			t.Errorf("after %d: %d, want %d", c.waited, s.group, c.want)
+		}
+	}
+	for range 20 {
+		s.answers(1)
+	}
+	if s.group != 1 {
+		t.Errorf("a lone client is taken for %d", s.group)
+	}
+}
+
 // TestUnsignedWaiters counts who waits for what no signature covers.
 func TestUnsignedWaiters(t *testing.T) {
-	w := &waiters{bySeqNo: map[synod.SeqNo][]*waiter{}}
+	w := &waiters{}
 	want := func(when string, n int64) {
 		t.Helper()
 		if got := w.unsigned.Load(); got != n {
@@ -101,23 +122,25 @@ func TestUnsignedWaiters(t *testing.T) {
 		}
 	}
 	at := func(seqno synod.SeqNo) *waiter {
-		return &waiter{id: synod.TxID{View: 2, SeqNo: seqno}, done: make(chan struct{})}
+		x := newWaiter()
+		if !w.add(&x, synod.TxID{View: 2, SeqNo: seqno}) {
+			t.Errorf("nothing to wait for at %d", seqno)
+		}
+		return &x
 	}
-	five, six, gone := at(5), at(6), at(6)
-	for _, x := range []*waiter{five, six, gone} {
-		w.add(x)
-	}
+	at(5)
+	gone := at(6)
+	at(6)
 	want("three wait", 3)
 	w.remove(gone)
 	want("one gave up", 2)
 	w.covered(7)
 	want("a signature is ordered", 0)
 	late := at(4)
-	w.add(late)
 	want("one is late for it", 0)
 	w.remove(late)
 	want("and gives up", 0)
-	w.add(at(8))
+	at(8)
 	want("one waits for the next", 1)
 	if woken := w.committed(7); woken != 2 {
 		t.Errorf("commit woke %d, want 2", woken)

@@ -40,11 +40,22 @@ func (r *Replica) noteOrdered() {
 }
 
 // sign starts a signature if one is due, and otherwise says how long until
-// the next look. One is due when the bounds on count or delay are reached,
-// when somebody waits for commit, or after a quiet moment; the last two only
-// within the share of a core that signing may take. There is one job at a time:
-// however often a slow signer is overtaken by new views, nobody waits for it.
+// the next look.
 func (r *Replica) sign(now time.Time) time.Duration {
+	wait := r.dueIn(now, r.waiters.unsigned.Load())
+	if wait <= 0 {
+		r.startSign()
+		return never
+	}
+	return wait
+}
+
+// dueIn says how long until a signature is due, with so many requests waiting for
+// what none covers: when the bounds on count or delay are reached, when somebody
+// waits for commit, or after a quiet moment; the last two only within the share of a
+// core that signing may take. There is one job at a time: however often a slow
+// signer is overtaken by new views, nobody waits for it.
+func (r *Replica) dueIn(now time.Time, waiting int64) time.Duration {
 	if !r.leading || r.change != nil || r.signer.busy || r.failed != nil || r.last == r.signer.lastSigned {
 		return never
 	}
@@ -54,41 +65,44 @@ func (r *Replica) sign(now time.Time) time.Duration {
 	unsigned := int(r.last - r.signer.lastSigned)
 	overdue := r.signer.firstPending.Add(r.cfg.SignatureDelay).Sub(now)
 	if unsigned >= r.cfg.SignatureTxCount || overdue <= 0 {
-		r.startSign()
-		return never
+		return 0
 	}
 	wait, share := time.Duration(0), time.Duration(signingShare)
-	switch waiting := r.waiters.unsigned.Load(); {
+	switch {
 	case waiting > 0:
 		share, wait = awaitedShare, r.gather(waiting).Sub(now)
 	case !r.interest.Load():
 		wait = r.signer.lastOrdered.Add(r.cfg.Quiet).Sub(now)
 	}
-	if wait = max(wait, r.signer.affordable(now, share)); wait <= 0 {
-		r.startSign()
-		return never
-	}
-	return min(wait, overdue)
+	return min(max(wait, r.signer.affordable(now, share)), overdue)
 }
 
 // gatherMax bounds how long a signature is put off for others to share it.
 const gatherMax = 10 * time.Millisecond
 
 // gather is until when a signature that somebody waits for is put off so that
-// others share it. Whoever was answered by the last commit may be about to
+// others share it. Whoever was answered by the last commits may be about to
 // write again: as long as fewer wait than then, transactions keep coming, and
-// less time has passed than a commit takes.
+// less time has passed than a commit takes. It is also put off while a commit is on
+// its way that answers more than twice as many.
 func (r *Replica) gather(waiting int64) time.Time {
 	s := &r.signer
-	if waiting >= s.group {
+	until, most := s.lastOrdered.Add(s.round/4), s.firstPending.Add(s.round)
+	switch covered := r.waiters.count.Load() - r.waiters.unsigned.Load(); {
+	case covered > 2*waiting:
+		return most
+	case waiting >= s.group:
 		return time.Time{}
 	}
-	until, most := s.lastOrdered.Add(s.round/4), s.firstPending.Add(s.round)
 	if most.Before(until) {
 		return most
 	}
 	return until
 }
+
+// answers notes how many requests waited when a commit answered some: of late most
+// that did.
+func (s *signState) answers(waited int64) { s.group = max(waited, 7*s.group/8) }
 
 // tookRound notes how long a signature took from its beginning to its commit.
 func (s *signState) tookRound(d time.Duration) {
@@ -135,18 +149,108 @@ type signResult struct {
 	err  error
 }
 
-// startSign reserves the next seqno for a signature over everything before
-// it; ordering waits until the worker has made it.
-func (r *Replica) startSign() {
+// nextSignature is the job of a signature over everything in the log.
+func (r *Replica) nextSignature() signJob {
 	id := synod.TxID{View: r.view, SeqNo: r.last + 1}
 	tree, err := r.cfg.Machine.Tree.Serialise(r.last)
 	if err != nil {
 		panic("consensus: serialise tree for " + id.String() + ": " + err.Error())
 	}
-	r.signing, r.signer.busy = true, true
 	r.signer.began = r.cfg.Now()
 	r.interest.Store(false)
-	r.toSign <- signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
+	return signJob{id: id, root: r.cfg.Machine.Tree.Root(), tree: tree}
+}
+
+// startSign has a signature made that is due, at the next seqno: at once if it is
+// quick; otherwise the worker makes it, and ordering waits until it has.
+func (r *Replica) startSign() {
+	if r.cfg.Signer.Quick() {
+		r.signNow()
+		return
+	}
+	r.signing, r.signer.busy = true, true
+	r.toSign <- r.nextSignature()
+}
+
+// signNow makes and orders a quick signature.
+func (r *Replica) signNow() {
+	before := r.last
+	sig := r.quickSignature()
+	if sig == nil {
+		return
+	}
+	if err := r.propose([]*pb.Entry{{Data: sig.entry}}); err != nil {
+		r.undo(before)
+		r.noSignature(sig.TxID, err)
+		return
+	}
+	r.ordered.Store(uint64(r.last))
+	r.signedNow(sig)
+}
+
+// signAlong makes a signature that leaves with what has just been ordered, if it
+// is quick and due; awaited of that wait for commit. Nil if there is none.
+func (r *Replica) signAlong(awaited int) *orderedSignature {
+	if r.dueIn(r.cfg.Now(), r.waiters.unsigned.Load()+int64(awaited)) > 0 || !r.cfg.Signer.Quick() {
+		return nil
+	}
+	return r.quickSignature()
+}
+
+// orderedSignature is a signature in the log that raft may not have taken yet.
+type orderedSignature struct {
+	*evidence.Signature
+	entry []byte
+	cost  time.Duration
+}
+
+// quickSignature makes a quick signature and gives it its place; nil if it fails.
+func (r *Replica) quickSignature() *orderedSignature {
+	job := r.nextSignature()
+	sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
+	if err != nil {
+		r.noSignature(job.id, err)
+		return nil
+	}
+	entry, err := r.placeSignature(sig)
+	if err != nil {
+		r.noSignature(job.id, err)
+		return nil
+	}
+	return &orderedSignature{Signature: sig, entry: entry, cost: time.Duration(r.preparing.Load())}
+}
+
+// placeSignature makes a signature the next entry of the log.
+func (r *Replica) placeSignature(sig *evidence.Signature) ([]byte, error) {
+	entry, err := r.cfg.Machine.OrderSignature(sig.WriteSet, sig.TxID)
+	if err != nil {
+		return nil, err
+	}
+	r.logged(sig.TxID, sig.WriteSet, 0)
+	return entry, nil
+}
+
+// signedNow accounts for a signature that raft has taken.
+func (r *Replica) signedNow(sig *orderedSignature) {
+	r.signer.spent(sig.cost, r.cfg.Now())
+	r.signedAt(sig.Signature)
+	r.prepareSignatures()
+	r.counters.signatures.Add(1)
+	r.counters.signing.Add(int64(sig.cost))
+}
+
+// noSignature puts off a signature that failed.
+func (r *Replica) noSignature(id synod.TxID, err error) {
+	r.signer.notBefore = r.cfg.Now().Add(signRetry)
+	r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no signature", attrTx(id), attrErr(err))
+}
+
+// prepareSignatures has the worker make signatures quick.
+func (r *Replica) prepareSignatures() {
+	select {
+	case r.prepare <- struct{}{}:
+	default:
+	}
 }
 
 // signaturesEach is how many signatures a signer makes side by side, one of
@@ -159,10 +263,31 @@ const signaturesEach = 2
 func (r *Replica) runSigner() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for job := range r.toSign {
+	for {
+		select {
+		case job, ok := <-r.toSign:
+			if !ok {
+				return
+			}
+			start := threadTime()
+			sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
+			r.signatures <- signResult{job: job, sig: sig, cost: signaturesEach * (threadTime() - start), err: err}
+		case <-r.prepare:
+			r.runPrepare()
+		}
+	}
+}
+
+// runPrepare prepares signatures until enough are or one is wanted that is not, and
+// notes what one costs. An error is that of the next signature, too.
+func (r *Replica) runPrepare() {
+	for len(r.toSign) == 0 {
 		start := threadTime()
-		sig, err := r.cfg.Signer.Sign(job.id, job.root, job.tree)
-		r.signatures <- signResult{job: job, sig: sig, cost: signaturesEach * (threadTime() - start), err: err}
+		n, err := r.cfg.Signer.Prepare()
+		if n == 0 || err != nil {
+			return
+		}
+		r.preparing.Store(int64(threadTime()-start) / int64(n))
 	}
 }
 
@@ -173,36 +298,26 @@ func (r *Replica) finishSign(res signResult) {
 		return // of a view that this replica no longer leads
 	}
 	r.signing = false
-	r.signer.spent(res.cost, r.cfg.Now())
 	if r.failed != nil {
 		return
 	}
 	before := r.last
+	sig := &orderedSignature{Signature: res.sig, cost: res.cost}
 	if res.err == nil {
-		res.err = r.orderSignature(res.sig, before)
+		sig.entry, res.err = r.placeSignature(res.sig)
+	}
+	if res.err == nil {
+		if res.err = r.propose([]*pb.Entry{{Data: sig.entry}}); res.err != nil {
+			r.undo(before)
+		}
 	}
 	if res.err != nil {
-		r.signer.notBefore = r.cfg.Now().Add(signRetry)
-		r.cfg.Logger.LogAttrs(context.Background(), levelFail, "no signature", attrTx(res.job.id), attrErr(res.err))
+		r.signer.spent(res.cost, r.cfg.Now())
+		r.noSignature(res.job.id, res.err)
 		return
 	}
-	r.counters.signatures.Add(1)
-	r.counters.signing.Add(int64(res.cost))
-}
-
-func (r *Replica) orderSignature(sig *evidence.Signature, before synod.SeqNo) error {
-	entry, err := r.cfg.Machine.OrderSignature(sig.WriteSet, sig.TxID)
-	if err != nil {
-		return err
-	}
-	r.logged(sig.TxID, sig.WriteSet, 0)
-	if err := r.propose([]*pb.Entry{{Data: entry}}); err != nil {
-		r.undo(before)
-		return err
-	}
 	r.ordered.Store(uint64(r.last))
-	r.signedAt(sig)
-	return nil
+	r.signedNow(sig)
 }
 
 // signedAt notes a signature that was ordered: nothing is unsigned now.

@@ -182,7 +182,7 @@ func TestFollowerOrdersNothing(t *testing.T) {
 	d := newDriven(t, 2, func(c *Config) {
 		c.Send = func(m *pb.Message) { t.Errorf("it sends %s", m.GetType()) }
 	})
-	if _, err := d.Order(write(store, []byte("v"))); !errors.Is(err, ErrNotPrimary) {
+	if _, err := d.Order(write(store, []byte("v")), false); !errors.Is(err, ErrNotPrimary) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -216,14 +216,14 @@ func TestUncommittedIsBounded(t *testing.T) {
 	value := make([]byte, 32<<20)
 	n, err := 0, error(nil)
 	for ; err == nil && n < 64; n++ {
-		_, err = d.Order(write(store, value))
+		_, err = d.Order(write(store, value), false)
 	}
 	if !errors.Is(err, ErrTooMuch) || n > uncommittedBytesMax/len(value)+1 {
 		t.Errorf("%d transactions of %d MB, then %v", n, len(value)>>20, err)
 	}
 	d = newDriven(t, 1, found)
 	for n, err = 0, nil; err == nil && n < 4*diskMax; n++ {
-		_, err = d.Order(write(store, []byte("v")))
+		_, err = d.Order(write(store, []byte("v")), false)
 	}
 	if !errors.Is(err, ErrDropped) || d.Appends() > diskMax+1 {
 		t.Errorf("%d appends wait for the disk, then %v", d.Appends(), err)
@@ -245,7 +245,7 @@ func TestTailIsBounded(t *testing.T) {
 	value := make([]byte, 1<<20)
 	const writes = 3 * tailBytes >> 20
 	for range writes {
-		if _, err := d.Order(write(store, value)); err != nil {
+		if _, err := d.Order(write(store, value), false); err != nil {
 			t.Fatal(err)
 		}
 		d.Sync(d.Appends())

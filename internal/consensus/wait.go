@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,11 +14,11 @@ type waiters struct {
 	count atomic.Int64
 
 	mu      sync.Mutex
-	bySeqNo map[synod.SeqNo][]*waiter // guarded by mu
-	passed  synod.SeqNo               // guarded by mu: commit has told those up to here
-	stopped bool                      // guarded by mu
-	proofs  int                       // guarded by mu: waiters that want a proof
-	signed  synod.SeqNo               // guarded by mu: the newest signature that is ordered
+	list    []*waiter   // guarded by mu, by seqno
+	passed  synod.SeqNo // guarded by mu: commit has told those up to here
+	stopped bool        // guarded by mu
+	proofs  int         // guarded by mu: waiters that want a proof
+	signed  synod.SeqNo // guarded by mu: the newest signature that is ordered
 
 	unsigned atomic.Int64 // how many wait for what no signature covers yet; changed under mu
 }
@@ -25,9 +26,12 @@ type waiters struct {
 type waiter struct {
 	id        synod.TxID
 	wantProof bool
-	proof     *Proof        // set by the replica goroutine before done closes
-	done      chan struct{} // closed when commit reaches id.SeqNo or the replica stops
+	proof     *Proof        // set by the replica goroutine before done is told
+	done      chan struct{} // has one place; told when commit reaches id.SeqNo or the replica stops
+	gaveUp    bool          // guarded by waiters.mu: not to be added any more
 }
+
+func newWaiter() waiter { return waiter{done: make(chan struct{}, 1)} }
 
 // start sets what is committed already.
 func (w *waiters) start(seqno synod.SeqNo) {
@@ -44,14 +48,27 @@ func (w *waiters) covered(seqno synod.SeqNo) {
 	w.unsigned.Store(0)
 }
 
-// add registers a waiter; false if there is nothing to wait for.
-func (w *waiters) add(x *waiter) bool {
+// place is where the waiters for a seqno begin or would.
+func (w *waiters) place(seqno synod.SeqNo) int {
+	i, _ := slices.BinarySearchFunc(w.list, seqno, func(x *waiter, s synod.SeqNo) int {
+		if x.id.SeqNo < s {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// add registers a waiter for a transaction; false if there is nothing to wait
+// for, or if it has given up.
+func (w *waiters) add(x *waiter, id synod.TxID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopped || x.id.SeqNo <= w.passed {
+	if w.stopped || x.gaveUp || id.SeqNo <= w.passed {
 		return false
 	}
-	w.bySeqNo[x.id.SeqNo] = append(w.bySeqNo[x.id.SeqNo], x)
+	x.id = id
+	w.list = slices.Insert(w.list, w.place(id.SeqNo+1), x)
 	w.count.Add(1)
 	if x.id.SeqNo > w.signed {
 		w.unsigned.Add(1)
@@ -62,27 +79,20 @@ func (w *waiters) add(x *waiter) bool {
 	return true
 }
 
-// remove takes back a waiter that has given up.
-func (w *waiters) remove(x *waiter) {
+// remove takes back a waiter that gives up. It is false for one that waits no more
+// or not yet; the latter is not added then.
+func (w *waiters) remove(x *waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	list := w.bySeqNo[x.id.SeqNo]
-	for i := range list {
-		if list[i] == x {
-			list[i] = list[len(list)-1]
-			w.set(x.id.SeqNo, list[:len(list)-1])
+	x.gaveUp = true
+	for i := w.place(x.id.SeqNo); i < len(w.list) && w.list[i].id.SeqNo == x.id.SeqNo; i++ {
+		if w.list[i] == x {
+			w.list = slices.Delete(w.list, i, i+1)
 			w.gone(x)
-			return
+			return true
 		}
 	}
-}
-
-func (w *waiters) set(seqno synod.SeqNo, list []*waiter) {
-	if len(list) == 0 {
-		delete(w.bySeqNo, seqno)
-		return
-	}
-	w.bySeqNo[seqno] = list
+	return false
 }
 
 func (w *waiters) gone(x *waiter) {
@@ -103,11 +113,9 @@ func (w *waiters) wantingProof(seqno synod.SeqNo) []*waiter {
 		return nil
 	}
 	var list []*waiter
-	for s, ws := range w.bySeqNo {
-		for _, x := range ws {
-			if s <= seqno && x.wantProof {
-				list = append(list, x)
-			}
+	for _, x := range w.list[:w.place(seqno+1)] {
+		if x.wantProof {
+			list = append(list, x)
 		}
 	}
 	return list
@@ -118,13 +126,9 @@ func (w *waiters) committed(seqno synod.SeqNo) (woken int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passed = seqno
-	for s, ws := range w.bySeqNo {
-		if s <= seqno {
-			woken += len(ws)
-			w.wake(s, ws)
-		}
-	}
-	return woken
+	n := w.place(seqno + 1)
+	w.wake(n)
+	return n
 }
 
 // stop wakes everybody.
@@ -132,17 +136,16 @@ func (w *waiters) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
-	for s, ws := range w.bySeqNo {
-		w.wake(s, ws)
-	}
+	w.wake(len(w.list))
 }
 
-func (w *waiters) wake(seqno synod.SeqNo, list []*waiter) {
-	for _, x := range list {
-		close(x.done)
+// wake wakes the first n.
+func (w *waiters) wake(n int) {
+	for _, x := range w.list[:n] {
 		w.gone(x)
+		x.done <- struct{}{}
 	}
-	delete(w.bySeqNo, seqno)
+	w.list = slices.Delete(w.list, 0, n)
 }
 
 // WaitCommitted waits until the service's commit reaches the transaction, and
@@ -151,13 +154,14 @@ func (w *waiters) wake(seqno synod.SeqNo, list []*waiter) {
 // call, and then it must be read from the ledger. The error is ctx's, or
 // ErrStopped.
 func (r *Replica) WaitCommitted(ctx context.Context, id synod.TxID, wantProof bool) (synod.TxStatus, *Proof, error) {
-	x := &waiter{id: id, wantProof: wantProof, done: make(chan struct{})}
-	if r.waiters.add(x) {
+	x := newWaiter()
+	x.wantProof = wantProof
+	if r.waiters.add(&x, id) {
 		r.poke()
 		select {
 		case <-x.done:
 		case <-ctx.Done():
-			r.waiters.remove(x)
+			r.waiters.remove(&x)
 			return "", nil, ctx.Err()
 		}
 	}

@@ -1,7 +1,9 @@
 package cose
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"fmt"
 
 	"synod"
 )
@@ -28,10 +30,14 @@ type LedgerSignature struct {
 	TxID     synod.TxID // of the signature transaction; the root is over 0..SeqNo-1
 }
 
-// SignLedger signs a root with the service's key, the root being a detached
-// payload.
-func SignLedger(key *ecdsa.PrivateKey, s LedgerSignature, root [32]byte) ([]byte, error) {
-	a, err := algorithmOf(&key.PublicKey)
+// SignLedger signs a root with the service's key, an ECDSA one, the root being a
+// detached payload.
+func SignLedger(key crypto.Signer, s LedgerSignature, root [32]byte) ([]byte, error) {
+	public, ok := key.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%w: the kind of the key", ErrAlgorithm)
+	}
+	a, err := algorithmOf(public)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	_ "crypto/sha256" // links SHA-256 for crypto.Hash
 	_ "crypto/sha512" // links SHA-384 and SHA-512 for crypto.Hash
+	"encoding/asn1"
 	"fmt"
+	"math/big"
 )
 
 // The ECDSA algorithms (RFC 9053 §2.1): P-256, P-384 and P-521, each with its
@@ -87,14 +89,18 @@ func Digest(alg int64, tbs []byte) ([]byte, error) {
 }
 
 // sign returns r ‖ s over a protected header and a payload.
-func (a algorithm) sign(key *ecdsa.PrivateKey, protected, payload []byte) ([]byte, error) {
-	r, s, err := ecdsa.Sign(rand.Reader, key, a.digest(protected, payload))
+func (a algorithm) sign(key crypto.Signer, protected, payload []byte) ([]byte, error) {
+	der, err := key.Sign(rand.Reader, a.digest(protected, payload), a.hash)
 	if err != nil {
 		return nil, fmt.Errorf("cose: sign: %w", err)
 	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &pair); err != nil {
+		return nil, fmt.Errorf("cose: sign: %w", err)
+	}
 	sig := make([]byte, 2*a.size)
-	r.FillBytes(sig[:a.size])
-	s.FillBytes(sig[a.size:])
+	pair.R.FillBytes(sig[:a.size])
+	pair.S.FillBytes(sig[a.size:])
 	return sig, nil
 }
 

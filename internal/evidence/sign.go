@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"synod"
@@ -27,6 +28,35 @@ type Signer struct {
 	Issuer     string
 	Subject    string
 	Now        func() time.Time
+
+	once          sync.Once
+	node, service *identity.Presigner // of the two keys
+}
+
+// ready makes what signs, once.
+func (s *Signer) ready() {
+	s.once.Do(func() {
+		s.node, s.service = identity.NewPresigner(s.NodeKey), identity.NewPresigner(s.ServiceKey)
+	})
+}
+
+// Quick says that the next Sign takes some microseconds: Prepare has done what is
+// slow about it.
+func (s *Signer) Quick() bool {
+	s.ready()
+	return s.node.Quick() && s.service.Quick()
+}
+
+// Prepare does ahead what is slow about some signatures, and says of how many:
+// none once enough are prepared.
+func (s *Signer) Prepare() (int, error) {
+	s.ready()
+	n, err := s.node.Prepare()
+	if err != nil {
+		return 0, err
+	}
+	m, err := s.service.Prepare()
+	return max(n, m), err
 }
 
 // Signature is a signature transaction before it is encoded.
@@ -38,18 +68,22 @@ type Signature struct {
 }
 
 // Sign signs root, the one over 0..id.SeqNo-1, for the signature transaction
-// id; tree is that tree, serialised. It costs two ECDSA signatures, which are made
-// side by side, the service's on a goroutine of its own.
+// id; tree is that tree, serialised. It costs two ECDSA signatures. If they are not
+// prepared they are made side by side, the service's on a goroutine of its own.
 func (s *Signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*Signature, error) {
 	claims := cose.LedgerSignature{KID: s.ServiceKID, IssuedAt: s.Now().Unix(), Issuer: s.Issuer, Subject: s.Subject, TxID: id}
 	var envelope []byte
+	seal := func() (err error) {
+		envelope, err = cose.SignLedger(s.service, claims, root)
+		return err
+	}
 	sealed := make(chan error, 1)
-	go func() {
-		var err error
-		envelope, err = cose.SignLedger(s.ServiceKey, claims, root)
-		sealed <- err
-	}()
-	nodeSig, err := identity.SignDigest(s.NodeKey, root)
+	if s.Quick() {
+		sealed <- seal()
+	} else {
+		go func() { sealed <- seal() }()
+	}
+	nodeSig, err := identity.SignDigest(s.node, root)
 	if serviceErr := <-sealed; serviceErr != nil {
 		return nil, fmt.Errorf("sign root at %s with the service key: %w", id, serviceErr)
 	}

@@ -41,6 +41,7 @@ type Cluster interface {
 type Replica interface {
 	Role() consensus.Role
 	Submit(p *machine.Prepared) (synod.TxID, error)
+	SubmitAndWait(ctx context.Context, p *machine.Prepared, wantProof bool) (synod.TxID, synod.TxStatus, *consensus.Proof, error)
 	WaitCommitted(ctx context.Context, id synod.TxID, wantProof bool) (synod.TxStatus, *consensus.Proof, error)
 	Committed() synod.TxID
 	Uncommitted() int

@@ -168,12 +168,13 @@ func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app
 	}
 	id := tx.ReadVersion()
 	wrote := tx.Written()
+	var outcome outcome
 	if wrote {
 		if c.Endpoint.Mode != app.ReadWrite {
 			return nil, fmt.Errorf("endpoint %s %s is %s and must not write", c.Endpoint.Method, c.Endpoint.Path, c.Endpoint.Mode)
 		}
 		var err error
-		if id, err = x.server.cfg.Replica.Submit(machine.Prepare(tx, c.Claims())); err != nil {
+		if id, outcome, err = x.submit(ctx, machine.Prepare(tx, c.Claims())); err != nil {
 			return nil, submitError(err)
 		}
 		if id.View != x.sess.view {
@@ -187,7 +188,7 @@ func (x *execution) finish(ctx context.Context, c *app.Context, tx *kv.Tx) (*app
 	x.sess.saw(id)
 	withStatus(c)
 	if x.wait != waitNone && wrote {
-		return x.answerWhenCommitted(ctx, resp, id), nil
+		return x.answerCommitted(ctx, resp, id, outcome), nil
 	}
 	return resp, nil
 }

@@ -38,6 +38,15 @@ func (n *fakeNode) Submit(p *machine.Prepared) (synod.TxID, error) {
 	return o.id, nil
 }
 
+func (n *fakeNode) SubmitAndWait(ctx context.Context, p *machine.Prepared, wantProof bool) (synod.TxID, synod.TxStatus, *consensus.Proof, error) {
+	id, err := n.Submit(p)
+	if err != nil {
+		return id, "", nil, err
+	}
+	_, proof, _ := n.WaitCommitted(ctx, id, wantProof)
+	return id, n.Status(id), proof, nil
+}
+
 func (n *fakeNode) WaitCommitted(ctx context.Context, id synod.TxID, _ bool) (synod.TxStatus, *consensus.Proof, error) {
 	for {
 		n.service.mu.Lock()

@@ -8,6 +8,8 @@ import (
 
 	"synod"
 	"synod/app"
+	"synod/internal/consensus"
+	"synod/internal/machine"
 )
 
 // waitMax bounds how long an answer is held back until its transaction is
@@ -37,33 +39,44 @@ func waitMode(req *app.Request) (wait, error) {
 	}
 }
 
-// answerWhenCommitted holds the answer back until the service has committed
-// the transaction. The header x-synod-status says what became of it; with
-// receipt the header x-synod-receipt holds the receipt as compact JSON, and
-// the body stays the handler's.
-func (x *execution) answerWhenCommitted(ctx context.Context, resp *app.Response, id synod.TxID) *app.Response {
-	s := x.server
+// outcome is what became of a transaction that was waited for.
+type outcome struct {
+	status synod.TxStatus
+	proof  *consensus.Proof
+}
+
+// submit has a transaction ordered, and waits for its outcome if the request does.
+func (x *execution) submit(ctx context.Context, p *machine.Prepared) (synod.TxID, outcome, error) {
+	if x.wait == waitNone {
+		id, err := x.server.cfg.Replica.Submit(p)
+		return id, outcome{}, err
+	}
 	limit := waitMax
 	if x.patience != 0 {
 		limit = min(limit, x.patience)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, proof, err := s.cfg.Replica.WaitCommitted(ctx, id, x.wait == waitReceipt)
-	if err != nil {
-		resp.Header.Set("x-synod-status", string(s.cfg.Replica.Status(id)))
-		return resp
-	}
-	resp.Header.Set("x-synod-status", string(status))
-	if status == synod.TxInvalid {
+	id, status, proof, err := x.server.cfg.Replica.SubmitAndWait(ctx, p, x.wait == waitReceipt)
+	return id, outcome{status, proof}, err
+}
+
+// answerCommitted completes an answer that was held back until the service has
+// committed the transaction, or for as long as it may. The header x-synod-status
+// says what became of it; with receipt the header x-synod-receipt holds the receipt
+// as compact JSON, and the body stays the handler's.
+func (x *execution) answerCommitted(ctx context.Context, resp *app.Response, id synod.TxID, o outcome) *app.Response {
+	s := x.server
+	resp.Header.Set("x-synod-status", string(o.status))
+	if o.status == synod.TxInvalid {
 		fail := failure(synod.Errorf(503, synod.CodeTransactionReplicationFailed,
 			"The transaction %s was not committed: the service elected another primary. Retry it.", id))
 		fail.Header = append(fail.Header, app.Field{Name: txHeader, Value: id.String()},
-			app.Field{Name: "x-synod-status", Value: string(status)})
+			app.Field{Name: "x-synod-status", Value: string(o.status)})
 		return fail
 	}
-	if x.wait == waitReceipt {
-		receipt, err := s.cfg.Receipt(id, proof)
+	if o.status == synod.TxCommitted && x.wait == waitReceipt {
+		receipt, err := s.cfg.Receipt(id, o.proof)
 		if err != nil {
 			// The write is committed, which the answer says; the receipt can be
 			// asked for again.

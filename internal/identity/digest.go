@@ -9,8 +9,8 @@ import (
 
 // SignDigest makes a node's signature over a root: ECDSA in DER over the 32
 // bytes as the message digest, whatever the curve (CCF: src/node/history.h).
-func SignDigest(key *ecdsa.PrivateKey, root [32]byte) ([]byte, error) {
-	sig, err := ecdsa.SignASN1(rand.Reader, key, root[:])
+func SignDigest(key crypto.Signer, root [32]byte) ([]byte, error) {
+	sig, err := key.Sign(rand.Reader, root[:], crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("sign root: %w", err)
 	}

@@ -168,16 +168,26 @@ func (n *Node) certificateFor(authority config.Authority) func() *tls.Certificat
 	}
 }
 
-// signer signs with the keys that the node has by then: one that joins gets the
-// service's later.
-type signer struct{ n *Node }
-
-// Sign makes a signature transaction.
-func (s signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error) {
-	n := s.n
-	return (&evidence.Signer{
+// newSigner makes signature transactions with the keys that the node has by
+// then: one that joins gets the service's later.
+func (n *Node) newSigner() *evidence.Signer {
+	return &evidence.Signer{
 		NodeID: n.id.node, NodeKey: n.id.key, NodeCert: n.signingCert,
 		ServiceKey: n.service.key, ServiceKID: identity.ServiceKID(&n.service.key.PublicKey),
 		Issuer: n.host.Issuer, Subject: n.host.Subject, Now: time.Now,
-	}).Sign(id, root, tree)
+	}
 }
+
+// signer signs for the node, once it has the keys.
+type signer struct{ made func() *evidence.Signer }
+
+// Sign makes a signature transaction.
+func (s signer) Sign(id synod.TxID, root [32]byte, tree []byte) (*evidence.Signature, error) {
+	return s.made().Sign(id, root, tree)
+}
+
+// Quick says that the next Sign takes some microseconds.
+func (s signer) Quick() bool { return s.made().Quick() }
+
+// Prepare makes some signatures quick.
+func (s signer) Prepare() (int, error) { return s.made().Prepare() }

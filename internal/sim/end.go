@@ -22,6 +22,9 @@ func (w *world) calm(what string, ok func() bool) error {
 		for _, m := range flying {
 			w.hand(m)
 		}
+		for _, n := range w.alive() {
+			n.noteConfiguration() // the next may come before the check
+		}
 		for _, n := range w.awake() {
 			if n.Appends() > 0 {
 				if err := w.store(n, n.Appends()); err != nil {

@@ -50,6 +50,7 @@ type node struct {
 	up       bool
 	paused   bool          // by its host: it runs, and gets nothing done
 	backlog  []*pb.Message // that came meanwhile
+	awaits   bool          // those who write wait for commit
 	hanging  bool          // its signer, which finishes nothing
 	stuck    bool          // its disk, which finishes nothing
 	ahead    time.Duration // of its clock
@@ -83,7 +84,7 @@ func (w *world) add(source *node) error {
 }
 
 func (w *world) make(name uint64, source *node) error {
-	n := &node{name: name, store: kv.New(), tree: evidence.NewTree(), disk: faultfs.New(), up: true}
+	n := &node{name: name, store: kv.New(), tree: evidence.NewTree(), disk: faultfs.New(), up: true, awaits: w.cfg.Seed%4 >= 2}
 	chain := secrets.NewChain()
 	chain.Set(1, w.secret)
 	cfg := consensus.Config{
@@ -92,7 +93,7 @@ func (w *world) make(name uint64, source *node) error {
 		Offer: n.offer, Fetch: func(from uint64) { n.fetching = from }, Snapshot: func(seqno synod.SeqNo) { w.keep(n, seqno) },
 		RecordChange: func(change, after []byte) (*machine.Prepared, error) { return w.record(n, change, after) },
 		Tick:         tick, ElectionTimeout: electionTimeout, MessageTimeout: 4 * tick,
-		SignatureTxCount: 20, SignatureDelay: 10 * tick, Quiet: tick,
+		SignatureTxCount: 20, SignatureDelay: 10 * tick, Quiet: tick, Hold: w.hold(),
 		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return w.now.Add(n.ahead) },
 	}
 	cfg.Machine.SnapshotEvery(snapshotEvery)
@@ -220,6 +221,15 @@ func (w *world) begins(name uint64) synod.SeqNo {
 	return 0
 }
 
+// hold has some seeds hold back what tells of commit alone, for no time that could
+// be measured: until the next thing that happens.
+func (w *world) hold() time.Duration {
+	if w.cfg.Seed%8 >= 4 {
+		return time.Nanosecond
+	}
+	return 0
+}
+
 // put orders one write.
 func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
 	return n.order(func(tx *kv.Tx) {
@@ -232,5 +242,5 @@ func (n *node) order(run func(*kv.Tx)) (synod.TxID, error) {
 	tx := n.store.Begin()
 	defer tx.Release()
 	run(tx)
-	return n.Order(machine.Prepare(tx, [32]byte{}))
+	return n.Order(machine.Prepare(tx, [32]byte{}), n.awaits)
 }
