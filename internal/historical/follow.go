@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,25 +29,57 @@ type Follower struct {
 	upTo   synod.SeqNo // guarded by mu; told everything up to here; not used once live
 	err    error       // guarded by mu; why it does not go on just now
 	ended  bool        // guarded by mu
+	told   synod.SeqNo // guarded by mu; up to here by commit, before that went over a hole
 }
 
 // Follow begins to tell a follower of a map. apply runs on the goroutine that
 // reads the ledger, and later on the one that commits.
 func (h *History) Follow(mapName string, apply func(synod.TxID, kv.MapWrites)) *Follower {
 	f := &Follower{h: h, mapName: mapName, apply: apply}
+	h.mu.Lock()
+	h.all = append(h.all, f)
+	h.mu.Unlock()
 	f.unhook = h.cfg.Store.Follow(mapName, f.committed)
 	f.mu.Lock()
 	// Commit does not tell of what was ordered before it knew of the follower.
 	f.passed = max(f.passed, h.cfg.Store.Tip().SeqNo)
 	f.mu.Unlock()
+	h.catchUpLater(f)
+	return f
+}
+
+// catchUpLater has the ledger read for followers.
+func (h *History) catchUpLater(list ...*Follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.followers = append(h.followers, f)
+	h.followers = append(h.followers, list...)
 	select {
 	case h.scan <- struct{}{}:
 	default:
 	}
-	return f
+}
+
+// Skip says that commit goes over the transactions after one and up to another,
+// which the ledger of this node does not hold. Followers that commit told of
+// everything have a hole to wait for: an operator may put the chunks into place. It
+// comes before the hooks of what is committed next.
+func (h *History) Skip(after, upTo synod.SeqNo) {
+	h.mu.Lock()
+	all := slices.Clone(h.all)
+	h.mu.Unlock()
+	var behind []*Follower
+	for _, f := range all {
+		f.mu.Lock()
+		f.passed = max(f.passed, upTo)
+		if f.live && !f.ended {
+			f.live, f.upTo, f.told = false, after, after
+			behind = append(behind, f)
+		}
+		f.mu.Unlock()
+	}
+	if len(behind) > 0 {
+		h.catchUpLater(behind...)
+	}
 }
 
 // committed is told by commit.
@@ -77,6 +110,9 @@ func (f *Follower) UpTo() (synod.SeqNo, error) {
 // Stop ends it: when it returns, nothing is told any more.
 func (f *Follower) Stop() {
 	f.unhook()
+	f.h.mu.Lock()
+	f.h.all = slices.DeleteFunc(f.h.all, func(other *Follower) bool { return other == f })
+	f.h.mu.Unlock()
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()
@@ -89,7 +125,7 @@ func (f *Follower) tell(s scanned) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range s.maps {
-		if m.Name == f.mapName && !f.ended {
+		if m.Name == f.mapName && !f.ended && s.id.SeqNo > f.told {
 			f.apply(s.id, m)
 		}
 	}
@@ -101,7 +137,7 @@ func (f *Follower) tell(s scanned) {
 func (f *Follower) reached(upTo synod.SeqNo, caughtUp, hidden bool, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.upTo, f.err = upTo, err
+	f.upTo, f.err = max(upTo, f.told), err
 	f.live = caughtUp && upTo >= f.passed && (!hidden || f.public())
 	return f.live || f.ended
 }

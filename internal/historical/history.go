@@ -80,6 +80,7 @@ type History struct {
 	held      int64                         // guarded by mu; bytes of states, also those being fetched, timelines and checkpoints
 	counts    struct{ hits, misses uint64 } // guarded by mu
 	followers []*Follower                   // guarded by mu; for the next scan
+	all       []*Follower                   // guarded by mu; that have not ended
 	timelines map[string]*timeline          // guarded by mu; by their maps
 	uses      int64                         // guarded by mu; of timelines
 	// checkpoints and tooLarge are guarded by mu, by the maps: what timelines can

@@ -123,13 +123,26 @@ func (l *Log) CommittedChunks() []Name {
 	return slices.Compact(names)
 }
 
+// committedIn are the folders in which a committed chunk may be.
+func (l *Log) committedIn(name Name) []string {
+	dirs := append([]string{l.cfg.Dir}, l.cfg.ReadOnlyDirs...)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, c := range l.chunks {
+		if c.name == name && !slices.Contains(dirs, c.dir) {
+			dirs = append(dirs, c.dir) // of before a Skip
+		}
+	}
+	return dirs
+}
+
 // OpenCommitted opens the file of a committed chunk, to be read and closed, and
 // returns its size in bytes. It fails with ErrNotFound if no directory holds it.
 func (l *Log) OpenCommitted(name Name) (File, int64, error) {
 	if !name.Committed || name.Recovery || name.Ignored {
 		return nil, 0, ErrNotFound
 	}
-	for _, dir := range append([]string{l.cfg.Dir}, l.cfg.ReadOnlyDirs...) {
+	for _, dir := range l.committedIn(name) {
 		path := filepath.Join(dir, name.String())
 		f, err := l.fs.Open(path, false)
 		if errors.Is(err, fs.ErrNotExist) {

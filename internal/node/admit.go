@@ -33,7 +33,7 @@ func (n *Node) apiJoin(c *app.Context) error {
 	if err != nil {
 		return synod.Errorf(400, synod.CodeInvalidInput, "The client's certificate cannot be read: %s", err)
 	}
-	old := in.StartupSeqno != nil && synod.SeqNo(*in.StartupSeqno) < n.startup.SeqNo
+	old := in.StartupSeqno != nil && synod.SeqNo(*in.StartupSeqno) < n.begins()
 	if old && !n.replica.Role().Leading {
 		// The primary may have begun earlier; if not, it has a snapshot to offer.
 		return n.redirectToPrimary(c, "/node/join")
@@ -41,7 +41,7 @@ func (n *Node) apiJoin(c *app.Context) error {
 	if old {
 		return synod.Errorf(400, synod.CodeStartupSeqnoIsOld,
 			"Node requested to join from seqno %d which is older than this node startup seqno %d. A snapshot at least as recent as %d must be used instead.",
-			*in.StartupSeqno, n.startup.SeqNo, n.startup.SeqNo)
+			*in.StartupSeqno, n.begins(), n.begins())
 	}
 	id := identity.NodeIDOf(cert.PublicKey)
 	info, known, err := tables.GetJSON[tables.NodeInfo](c.Tx(), tables.Nodes, []byte(id))
@@ -49,12 +49,27 @@ func (n *Node) apiJoin(c *app.Context) error {
 		return err
 	}
 	if known {
+		if err := n.noteStart(c, id, info, in.StartupSeqno); err != nil {
+			return err
+		}
 		return n.answerKnown(c, id, info, in.Synod)
 	}
 	if !n.replica.Role().Leading {
 		return n.redirectToPrimary(c, "/node/join")
 	}
 	return n.admit(c, id, cert, &in)
+}
+
+// noteStart notes that a node which was away goes on after a snapshot.
+func (n *Node) noteStart(c *app.Context, id synod.NodeID, info tables.NodeInfo, start *uint64) error {
+	if start == nil || *start == 0 || info.Status != tables.NodeTrusted || !n.replica.Role().Leading {
+		return nil
+	}
+	was, _, err := tables.GetJSON[uint64](c.Tx(), tables.NodeStarts, []byte(id))
+	if err != nil || *start <= was {
+		return err
+	}
+	return tables.PutJSON(c.Tx(), tables.NodeStarts, []byte(id), *start)
 }
 
 // answerKnown tells a node that asked before how it stands.

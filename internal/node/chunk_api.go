@@ -99,7 +99,7 @@ func (n *Node) apiFindChunk(c *app.Context) error {
 	// Who was asked in vain is counted, so that a client is not sent around.
 	path := fmt.Sprintf("%s?since=%d&asked=%d", base, since, asked+1)
 	nodes := n.roster.trusted()
-	before := len(chunks) > 0 && synod.SeqNo(since) < chunks[len(chunks)-1].Start || synod.SeqNo(since) <= n.startup.SeqNo
+	before := len(chunks) > 0 && synod.SeqNo(since) < chunks[len(chunks)-1].Start || synod.SeqNo(since) <= n.begins()
 	switch primary, known := n.primary(); {
 	case since == 0 || asked >= uint64(len(nodes)):
 	case before && len(nodes) > 1:

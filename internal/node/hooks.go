@@ -119,9 +119,9 @@ func (n *Node) onNodeStarts(id synod.TxID, w kv.MapWrites) {
 }
 
 // loadedConfiguration is raft's configuration in a state that was loaded from a
-// snapshot. The hooks have seen the whole state.
-func (n *Node) loadedConfiguration(id synod.TxID) ([]byte, error) {
-	tx := n.store.Begin()
+// snapshot.
+func loadedConfiguration(store *kv.Store, id synod.TxID) ([]byte, error) {
+	tx := store.Begin()
 	defer tx.Release()
 	row, ok, err := tables.GetJSON[tables.RaftConfig](tx, tables.Raft, tables.UnitKey())
 	if err == nil && !ok {

@@ -17,7 +17,6 @@ import (
 
 	"synod"
 	"synod/internal/identity"
-	"synod/internal/secrets"
 	"synod/internal/tables"
 )
 
@@ -51,7 +50,7 @@ func (n *Node) join(ctx context.Context) error {
 	pause := joinFirstRetry
 	waiting := false
 	for {
-		answer, next, err := n.askToJoin(ctx, client, target)
+		answer, next, err := n.askToJoin(ctx, client, target, n.startup.SeqNo)
 		switch {
 		case errors.Is(err, errJoinRefused):
 			return err
@@ -103,15 +102,16 @@ func (n *Node) joinTLS() *tls.Config {
 	}
 }
 
-// askToJoin asks once. next is where to ask instead.
-func (n *Node) askToJoin(ctx context.Context, client *http.Client, target string) (answer *joinResponse, next string, err error) {
+// askToJoin asks once, as a node whose log begins after a transaction. next is where
+// to ask instead.
+func (n *Node) askToJoin(ctx context.Context, client *http.Client, target string, after synod.SeqNo) (answer *joinResponse, next string, err error) {
 	info, err := n.nodeInfo()
 	if err != nil {
 		return nil, "", err
 	}
 	body, err := json.Marshal(joinRequest{
 		NodeInfoNetwork: tables.NodeInfo{NodeToNodeInterface: info.NodeToNodeInterface, RPCInterfaces: info.RPCInterfaces},
-		QuoteInfo:       info.QuoteInfo, PublicEncryptionKey: info.EncryptionPubKey, StartupSeqno: new(uint64(n.startup.SeqNo)),
+		QuoteInfo:       info.QuoteInfo, PublicEncryptionKey: info.EncryptionPubKey, StartupSeqno: new(uint64(after)),
 		CertificateSigningRequest: info.CertificateSigningRequest, NodeData: info.NodeData, Synod: &spokenJoins,
 	})
 	if err != nil {
@@ -181,11 +181,7 @@ func (n *Node) becomeReplica(answer *joinResponse) error {
 	}
 	n.service.key = key
 	for _, s := range network.LedgerSecrets {
-		e := secrets.Entry{From: s.From, Secret: secrets.SecretFrom([secrets.Size]byte(s.RawKey))}
-		if s.PreviousSecretStoredVersion != nil {
-			e.StoredAt = synod.SeqNo(*s.PreviousSecretStoredVersion)
-		}
-		n.secrets.Add(e)
+		n.secrets.Add(s.entry())
 	}
 	n.host.Issuer, n.host.Subject = network.COSESignaturesConfig.Issuer, network.COSESignaturesConfig.Subject
 	if err := n.usePeerCertificate(network.EndorsedCertificate); err != nil {

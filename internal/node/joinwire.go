@@ -75,6 +75,14 @@ type joinSecret struct {
 	PreviousSecretStoredVersion *uint64
 }
 
+func (s *joinSecret) entry() secrets.Entry {
+	e := secrets.Entry{From: s.From, Secret: secrets.SecretFrom([secrets.Size]byte(s.RawKey))}
+	if s.PreviousSecretStoredVersion != nil {
+		e.StoredAt = synod.SeqNo(*s.PreviousSecretStoredVersion)
+	}
+	return e
+}
+
 type joinSecretBody struct {
 	RawKey                      tables.Bytes `json:"raw_key"`
 	PreviousSecretStoredVersion *uint64      `json:"previous_secret_stored_version,omitempty"`

@@ -24,6 +24,8 @@ func (n *Node) newLinks() *peer.Links {
 		Certificate: func() *tls.Certificate { return n.peerCert.Load() },
 		Service:     func() []*x509.Certificate { return []*x509.Certificate{n.service.current.Load().cert} },
 		Peer:        n.roster.address,
+		Addresses:   n.addresses,
+		Stranger:    n.meetStranger,
 		Message:     n.receive,
 		Call: func(ctx context.Context, from synod.NodeID, request []byte) ([]byte, error) {
 			return n.front.HandleForwarded(ctx, from, request), nil

@@ -59,6 +59,10 @@ type Node struct {
 	// Digests of the files that clients fetch.
 	snapshotDigests, chunkDigests fileDigests
 	toSnapshot                    chan snapshotJob
+	wantSnapshot                  chan struct{} // holds one: a newer one is needed
+	toFetch                       chan uint64   // holds one: who offers one that this node needs
+	offered                       offered
+	overtaken                     atomic.Uint64  // the snapshot that this node went on after, or 0
 	beginning                     *snapshot.File // that a joining node begins with, until it has loaded it; nil for none
 	voucher                       string         // PEM of the service whose snapshot that is
 	replica                       *consensus.Replica
@@ -124,6 +128,7 @@ func Start(opts Options) (*Node, error) {
 	n := &Node{
 		opts: opts, cfg: opts.Config, log: opts.Logger, opened: make(chan struct{}),
 		roster: newRoster(), changed: make(chan struct{}, 1), tokens: tokenKeys{due: make(chan struct{}, 1)}, toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
+		wantSnapshot: make(chan struct{}, 1), toFetch: make(chan uint64, 1),
 	}
 	n.toRead, n.ended = make(chan synod.SeqNo, 1), make(chan struct{})
 	n.origin.Store(noOrigin)
@@ -159,6 +164,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.keepSnapshots(ctx) })
 	group.Go(func() error { return n.keepRecovery(ctx) })
 	group.Go(func() error { return n.keepTokenKeys(ctx) })
+	group.Go(func() error { return n.keepUp(ctx) })
 	group.Go(func() error { return n.history.Run(ctx) })
 	err := group.Wait()
 	n.handOff()

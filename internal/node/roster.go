@@ -21,12 +21,14 @@ type roster struct {
 	nodes map[synod.NodeID]tables.NodeInfo // guarded by mu
 	names map[uint64]synod.NodeID          // guarded by mu: by raft's name
 	begun map[synod.NodeID]synod.SeqNo     // guarded by mu: after which entry a log begins, if not at 0
+	// strangers are nodes that came while this one was away: guarded by mu
+	strangers map[synod.NodeID]stranger
 
 	wanted atomic.Pointer[consensus.Membership] // as the committed table asks for it; nil before it is known
 }
 
 func newRoster() *roster {
-	return &roster{nodes: map[synod.NodeID]tables.NodeInfo{}, names: map[uint64]synod.NodeID{}, begun: map[synod.NodeID]synod.SeqNo{}}
+	return &roster{nodes: map[synod.NodeID]tables.NodeInfo{}, names: map[uint64]synod.NodeID{}, begun: map[synod.NodeID]synod.SeqNo{}, strangers: map[synod.NodeID]stranger{}}
 }
 
 // introduce adds nodes that this one was told of.
@@ -58,6 +60,9 @@ func (r *roster) apply(w kv.MapWrites) (removed []synod.NodeID, err error) {
 			return nil, err
 		}
 		r.put(synod.NodeID(row.Key), info)
+		if info.Status != tables.NodePending {
+			delete(r.strangers, synod.NodeID(row.Key))
+		}
 	}
 	for _, key := range w.Removes {
 		id := synod.NodeID(key)
@@ -140,7 +145,10 @@ func (r *roster) named(name uint64) (synod.NodeID, bool) {
 func (r *roster) address(id synod.NodeID) (string, bool) {
 	info, ok := r.get(id)
 	if !ok || info.Status == tables.NodePending {
-		return "", false
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+		s, ok := r.strangers[id]
+		return s.node, ok
 	}
 	address := info.NodeToNodeInterface.PublishedAddress
 	if address == "" {

@@ -35,15 +35,18 @@ var errNoSnapshot = errors.New("the service has no newer snapshot")
 // (CCF: src/snapshots/fetch.h).
 func (n *Node) fetchSnapshot(ctx context.Context) error {
 	j := &n.cfg.Command.Join
-	client := &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: n.joinTLS()},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       fetchTimeout,
-	}
+	client := n.joinClient()
 	defer client.CloseIdleConnections()
+	keep := func(in *snapshot.Incoming) error {
+		return n.vouched(ctx, func(service string) error {
+			_, err := in.Keep(snapshot.Trust{Service: []byte(service)})
+			return err
+		})
+	}
 	var err error
 	for range max(j.FetchSnapshotTries, 1) {
-		if err = n.tryFetch(ctx, client, "https://"+j.TargetRPCAddress+"/node/snapshot"); err == nil || errors.Is(err, errNoSnapshot) || errors.Is(err, errForeign) {
+		_, err = n.tryFetch(ctx, client, "https://"+j.TargetRPCAddress+"/node/snapshot", j.FetchSnapshotSizeMax, keep)
+		if err == nil || errors.Is(err, errNoSnapshot) || errors.Is(err, errForeign) {
 			return err
 		}
 		select {
@@ -55,20 +58,32 @@ func (n *Node) fetchSnapshot(ctx context.Context) error {
 	return err
 }
 
-func (n *Node) tryFetch(ctx context.Context, client *http.Client, target string) error {
+// joinClient speaks with nodes of the service as one that joins it.
+func (n *Node) joinClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: n.joinTLS()},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       fetchTimeout,
+	}
+}
+
+// tryFetch saves the snapshot that a target has to give, if keep does.
+func (n *Node) tryFetch(ctx context.Context, client *http.Client, target string, sizeMax int64, keep func(*snapshot.Incoming) error) (ledger.SnapshotName, error) {
 	first, target, err := n.firstPart(ctx, client, target)
 	if err != nil {
-		return err
+		return ledger.SnapshotName{}, err
 	}
-	if first.total > n.cfg.Command.Join.FetchSnapshotSizeMax {
-		return fmt.Errorf("the snapshot has %d bytes, command.join.fetch_snapshot_max_size allows %d", first.total, n.cfg.Command.Join.FetchSnapshotSizeMax)
+	if first.total > sizeMax {
+		return first.name, fmt.Errorf("the snapshot has %d bytes, command.join.fetch_snapshot_max_size allows %d", first.total, sizeMax)
 	}
 	in, err := n.snapshots.Receive(first.name, first.total)
 	if err != nil {
-		return err
+		return first.name, err
 	}
-	err = n.receiveSnapshot(ctx, client, target, in, first)
-	return errors.Join(err, in.Discard())
+	if err = n.receiveSnapshot(ctx, client, target, in, first); err == nil {
+		err = keep(in)
+	}
+	return first.name, errors.Join(err, in.Discard())
 }
 
 func (n *Node) receiveSnapshot(ctx context.Context, client *http.Client, target string, in *snapshot.Incoming, p *part) error {
@@ -78,7 +93,7 @@ func (n *Node) receiveSnapshot(ctx context.Context, client *http.Client, target 
 		}
 		end := p.start + int64(len(p.body))
 		if end == p.total {
-			break
+			return nil
 		}
 		next, err := n.getPart(ctx, client, target, end)
 		switch {
@@ -89,10 +104,6 @@ func (n *Node) receiveSnapshot(ctx context.Context, client *http.Client, target 
 		}
 		p = next.part
 	}
-	return n.vouched(ctx, func(service string) error {
-		_, err := in.Keep(snapshot.Trust{Service: []byte(service)})
-		return err
-	})
 }
 
 // previousIdentity asks the service whom it recovers, if anybody: its certificate

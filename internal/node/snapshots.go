@@ -259,7 +259,7 @@ func (n *Node) loadSnapshot(start *joinStart) (*consensus.Start, error) {
 	case !ours && loaded.TxID.SeqNo >= start.Origin:
 		return nil, fmt.Errorf("%w: %s is of the service before this one, which recovered it from an earlier state: remove the file", errJoinRefused, f.Path)
 	case ours && loaded.TxID.SeqNo >= start.Origin:
-		if begin.Configuration, err = n.loadedConfiguration(loaded.TxID); err != nil {
+		if begin.Configuration, err = loadedConfiguration(n.store, loaded.TxID); err != nil {
 			return nil, err
 		}
 	}

@@ -233,7 +233,7 @@ func (n *Node) build() error {
 	n.links = n.newLinks()
 	n.replica, err = consensus.New(consensus.Config{
 		ID: name, Log: n.ledger, Machine: n.machine, Signer: signer{sync.OnceValue(n.newSigner)}, Create: create, Recover: n.recovering != nil,
-		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, Begins: n.roster.begins, RecordChange: n.recordChange, Snapshot: n.snapshotDue,
+		Send: n.send, Verify: n.verifySignature, Wanted: n.roster.membership, Begins: n.roster.begins, Offer: n.offer, Fetch: n.fetchOffered, RecordChange: n.recordChange, Snapshot: n.snapshotDue,
 		Tick: tick(n.cfg), ElectionTimeout: n.cfg.Consensus.ElectionTimeout, MessageTimeout: n.cfg.Consensus.MessageTimeout,
 		SignatureTxCount: int(n.cfg.LedgerSignatures.TxCount), SignatureDelay: n.cfg.LedgerSignatures.Delay, Hold: consensus.DefaultHold,
 		Logger: n.log,

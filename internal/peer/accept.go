@@ -112,9 +112,9 @@ func (l *Links) welcome(ctx context.Context, raw *paced) (*inbound, error) {
 // introduce exchanges hellos with a peer of which the ID is proven, or tells it
 // why there will be no link.
 func (l *Links) introduce(w *wire, id synod.NodeID) error {
-	err := l.hearHello(w)
+	h, err := l.hearHello(w)
 	var mismatch mismatchError
-	if _, ok := l.config.Peer(id); err == nil && (!ok || id == l.config.Self) {
+	if err == nil && (id == l.config.Self || !l.knows(id, h)) {
 		mismatch = mismatchError(fmt.Sprintf("this node does not know %s", id))
 		err = mismatch
 	}
@@ -133,6 +133,15 @@ func (l *Links) introduce(w *wire, id synod.NodeID) error {
 		notify(k.nudge)
 	}
 	return w.start()
+}
+
+// knows says whether a node may have a link with this one. One that this node was
+// not told of may, if this node is willing: the service has signed its certificate.
+func (l *Links) knows(id synod.NodeID, h hello) bool {
+	if _, ok := l.config.Peer(id); ok {
+		return true
+	}
+	return l.config.Stranger != nil && h.node != "" && l.config.Stranger(id, h.node, h.client)
 }
 
 // register makes a connection the one of its peer. One that stood before is

@@ -121,6 +121,7 @@ func readContent(r *bufio.Reader, n int) ([]byte, error) {
 type hello struct {
 	oldest, newest uint16 // versions spoken
 	to             string // the ID of the node that is meant
+	node, client   string // where the sender listens for nodes and for clients, or ""
 }
 
 // helloMin is the size of a hello with an empty ID.
@@ -128,15 +129,24 @@ const helloMin = 5
 
 // encode returns the frame.
 func (h hello) encode() []byte {
-	b := appendHeader(nil, kindHello, helloMin+len(h.to))
-	b = binary.LittleEndian.AppendUint16(b, h.oldest)
-	b = binary.LittleEndian.AppendUint16(b, h.newest)
-	b = append(b, byte(len(h.to)))
-	return append(b, h.to...)
+	node, client := h.node, h.client
+	if len(node) > addressMax || len(client) > addressMax {
+		node, client = "", ""
+	}
+	content := binary.LittleEndian.AppendUint16(nil, h.oldest)
+	content = binary.LittleEndian.AppendUint16(content, h.newest)
+	for _, text := range []string{h.to, node, client} {
+		content = append(content, byte(len(text)))
+		content = append(content, text...)
+	}
+	return append(appendHeader(nil, kindHello, len(content)), content...)
 }
 
-// parseHello reads the content of a hello. What stands behind the fields of
-// version 1 is a newer release's, and ignored.
+// addressMax bounds an address in a hello, in bytes.
+const addressMax = 255
+
+// parseHello reads the content of a hello. Addresses that are missing are an older
+// release's; what stands behind them is a newer one's, and ignored.
 func parseHello(b []byte) (hello, error) {
 	if len(b) < helloMin || len(b) < helloMin+int(b[4]) {
 		return hello{}, fmt.Errorf("%w: hello of %d bytes", errFrame, len(b))
@@ -148,7 +158,21 @@ func parseHello(b []byte) (hello, error) {
 	if h.oldest > h.newest {
 		return hello{}, fmt.Errorf("%w: hello with versions %d to %d", errFrame, h.oldest, h.newest)
 	}
+	rest := b[helloMin+len(h.to):]
+	if node, rest, ok := readText(rest); ok {
+		if client, _, ok := readText(rest); ok {
+			h.node, h.client = node, client
+		}
+	}
 	return h, nil
+}
+
+// readText reads one byte of length and the text that it counts.
+func readText(b []byte) (text string, rest []byte, ok bool) {
+	if len(b) == 0 || len(b) < 1+int(b[0]) {
+		return "", b, false
+	}
+	return string(b[1 : 1+int(b[0])]), b[1+int(b[0]):], true
 }
 
 // appendRefusal appends a frame that says why there will be no link.

@@ -24,14 +24,18 @@ func numbered(k kind, number uint64, content ...byte) []byte {
 }
 
 func TestHello(t *testing.T) {
-	h := hello{oldest: 1, newest: 0x0203, to: "abc"}
-	want := "08000000" + "01" + "0100" + "0302" + "03" + "616263"
+	h := hello{oldest: 1, newest: 0x0203, to: "abc", node: "n:1", client: "c:22"}
+	want := "11000000" + "01" + "0100" + "0302" + "03" + "616263" + "03" + "6e3a31" + "04" + "633a3232"
 	if got := hex.EncodeToString(h.encode()); got != want {
 		t.Errorf("hello is %s, want %s", got, want)
 	}
 	got, err := parseHello(append(h.encode()[headerSize:], "of a newer release"...))
 	if err != nil || got != h {
 		t.Errorf("parseHello = %+v, %v", got, err)
+	}
+	old := hello{oldest: 1, newest: 0x0203, to: "abc"}
+	if got, err := parseHello(old.encode()[headerSize : headerSize+helloMin+len(old.to)]); err != nil || got != old {
+		t.Errorf("a hello of an older release = %+v, %v", got, err)
 	}
 	for _, b := range []string{"", "\x01\x00\x01\x00", "\x01\x00\x01\x00\x01", "\x02\x00\x01\x00\x00"} {
 		if _, err := parseHello([]byte(b)); !errors.Is(err, errFrame) {
@@ -98,7 +102,7 @@ var streams = map[string]struct {
 	"answer":           {numbered(kindAnswer, 9, 'x'), "type 5 from", "EOF", 0},
 	"failure":          {numbered(kindFailure, 9, reasonBusy, 'n', 'o'), "type 6 from", "EOF", 0},
 	"refusal":          {frame(kindRefusal, 'n', 'o'), "type 2 from", "refuses the link: no", 0},
-	"hello again":      {hello{1, 1, ""}.encode(), "type 1 from", "type 1 from", 0},
+	"hello again":      {hello{oldest: 1, newest: 1, to: ""}.encode(), "type 1 from", "type 1 from", 0},
 	"keep-alive":       {append(frame(kindKeepAlive), frame(kindMessage, 1)...), "EOF", "type 3 from", 1},
 	"newer, skippable": {append(frame(0xfe, 1, 2, 3), frame(kindMessage, 1)...), "EOF", "type 3 from", 1},
 	"newer":            {frame(0x10, 1), "unknown type 16", "unknown type 16", 0},

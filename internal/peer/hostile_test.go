@@ -125,7 +125,7 @@ func TestHostilePeer(t *testing.T) {
 	for name, frames := range map[string][]byte{
 		"not a frame": bytes.Repeat([]byte{0xaa}, 100),
 		"an answer":   numbered(kindAnswer, 1),
-		"a hello":     hello{1, 1, string(b.id)}.encode(),
+		"a hello":     hello{oldest: 1, newest: 1, to: string(b.id)}.encode(),
 		"huge":        appendHeader(nil, kindMessage, 1<<32-1),
 	} {
 		w := a.authenticated(t, b)
@@ -192,8 +192,8 @@ func TestWrongHello(t *testing.T) {
 	s.set(a.id, "")
 	address, _ := s.address(b.id)
 	for name, c := range map[string]struct{ sent, want string }{
-		"other node": {string(hello{1, 1, "other"}.encode()), "meant is n[other], this is " + b.id.String()},
-		"no node":    {string(hello{1, 1, ""}.encode()), "meant is n[]"},
+		"other node": {string(hello{oldest: 1, newest: 1, to: "other"}.encode()), "meant is n[other], this is " + b.id.String()},
+		"no node":    {string(hello{oldest: 1, newest: 1, to: ""}.encode()), "meant is n[]"},
 		"too short":  {string(frame(kindHello, 1, 0, 1, 0, 9)), ""},
 		"message":    {string(frame(kindMessage, 1)), ""},
 		"refusal":    {string(frame(kindRefusal, 'n', 'o')), ""},

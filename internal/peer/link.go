@@ -103,6 +103,10 @@ func (k *link) run(ctx context.Context) {
 		if errors.Is(err, errWorn) {
 			continue
 		}
+		if errors.Is(err, errUnknown) { // it left, maybe while the link was being made
+			k.links.drop(k)
+			break
+		}
 		select {
 		case <-time.After(wait - rand.N(wait/4)): //nolint:gosec // spreads attempts, hides nothing
 		case <-k.nudge: // the network is back, and the peer knows us
@@ -152,7 +156,7 @@ func (l *Links) greet(ctx context.Context, w *wire, to synod.NodeID) error {
 	if err := l.sayHello(w, to); err != nil {
 		return err
 	}
-	if err := l.hearHello(w); err != nil {
+	if _, err := l.hearHello(w); err != nil {
 		return err
 	}
 	return w.start()

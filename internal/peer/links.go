@@ -34,6 +34,13 @@ type Config struct {
 	// Peer returns where a node listens, and whether it may have a link with this
 	// one at all.
 	Peer func(synod.NodeID) (address string, ok bool)
+	// Addresses, if not nil, returns where this node listens for nodes and for
+	// clients, for who does not know.
+	Addresses func() (node, client string)
+	// Stranger, if not nil, is asked whether a node that Peer does not know, but that
+	// the service has endorsed, may have a link with this one all the same, and told
+	// where it says that it listens. If so, Peer knows it from then on.
+	Stranger func(id synod.NodeID, node, client string) bool
 	// Message takes one message of a peer, and keeps it. It must not block.
 	Message func(from synod.NodeID, m []byte)
 	// Call answers a peer's request, on a goroutine of its own. ctx ends when the
@@ -154,6 +161,16 @@ func (l *Links) Forget(id synod.NodeID) {
 	if in != nil {
 		in.cancel(errForgotten)
 	}
+}
+
+// drop forgets a link that has ended by itself.
+func (l *Links) drop(k *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.links[k.id] == k {
+		delete(l.links, k.id)
+	}
+	k.cancel()
 }
 
 // Close ends everything, Serve too, and waits until it has ended.

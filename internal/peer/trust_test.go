@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"synod"
 	"synod/internal/identity"
 )
 
@@ -174,6 +175,47 @@ func TestUnknownNode(t *testing.T) {
 		_, err := a.Links.Call(t.Context(), b.id, nil)
 		return err == nil
 	})
+}
+
+// TestStranger is dialled by a node of the service that it does not know, and takes it
+// if it is willing, but none that the service has not endorsed.
+func TestStranger(t *testing.T) {
+	s := newService(t)
+	a, b := s.node(), s.node()
+	a.config.Addresses = func() (string, string) { return "node:1", "client:2" }
+	willing := make(chan bool, 1)
+	b.config.Stranger = func(id synod.NodeID, node, client string) bool {
+		if id != a.id || node != "node:1" || client != "client:2" {
+			t.Errorf("%s says that it is at %s and %s", id, node, client)
+		}
+		select {
+		case <-willing:
+			s.set(id, "")
+			return true
+		default:
+			return false
+		}
+	}
+	b.serve(nil)
+	if _, err := a.Links.Call(t.Context(), b.id, nil); err == nil {
+		t.Error("a link with a node that does not want one")
+	}
+	willing <- true
+	until(t, "the link comes up", func() bool {
+		_, err := a.Links.Call(t.Context(), b.id, nil)
+		return err == nil
+	})
+}
+
+// TestLeftMeanwhile has a node leave that a link is being made for: nobody goes on
+// dialling it.
+func TestLeftMeanwhile(t *testing.T) {
+	s := newService(t)
+	a, b := s.node(), s.node()
+	s.set(b.id, "127.0.0.1:1")
+	a.Connect(b.id)
+	s.remove(b.id)
+	until(t, "the link is dropped", func() bool { return len(a.Stats()) == 0 })
 }
 
 // TestVersions lets releases meet.

@@ -122,7 +122,11 @@ func (w *wire) text(n int) (string, error) {
 
 // sayHello writes our hello to a node.
 func (l *Links) sayHello(w *wire, to synod.NodeID) error {
-	_, err := w.tls.Write(hello{l.oldest, l.newest, string(to)}.encode())
+	h := hello{oldest: l.oldest, newest: l.newest, to: string(to)}
+	if l.config.Addresses != nil {
+		h.node, h.client = l.config.Addresses()
+	}
+	_, err := w.tls.Write(h.encode())
 	return err
 }
 
@@ -133,38 +137,38 @@ func (e refusedError) Error() string { return "the other node refuses the link: 
 
 // hearHello reads the other end's hello and checks that it means this node and
 // speaks a version of ours.
-func (l *Links) hearHello(w *wire) error {
+func (l *Links) hearHello(w *wire) (h hello, err error) {
 	k, n, err := readHeader(w.r)
 	if err != nil {
-		return err
+		return h, err
 	}
 	switch k {
 	case kindRefusal:
 		words, err := w.text(n)
 		if err != nil {
-			return err
+			return h, err
 		}
-		return refusedError(words)
+		return h, refusedError(words)
 	case kindHello:
 	default:
-		return fmt.Errorf("%w: type %d before the hello", errFrame, k)
+		return h, fmt.Errorf("%w: type %d before the hello", errFrame, k)
 	}
 	b, err := readContent(w.r, n)
 	if err != nil {
-		return err
+		return h, err
 	}
-	h, err := parseHello(b)
+	h, err = parseHello(b)
 	if err != nil {
-		return err
+		return h, err
 	}
 	if h.to != string(l.config.Self) {
-		return mismatchError(fmt.Sprintf("meant is %s, this is %s", synod.NodeID(clip(h.to)), l.config.Self))
+		return h, mismatchError(fmt.Sprintf("meant is %s, this is %s", synod.NodeID(clip(h.to)), l.config.Self))
 	}
 	if h.newest < l.oldest || h.oldest > l.newest {
-		return mismatchError(fmt.Sprintf("it speaks versions %d to %d, this node %d to %d: upgrade one release at a time",
+		return h, mismatchError(fmt.Sprintf("it speaks versions %d to %d, this node %d to %d: upgrade one release at a time",
 			h.oldest, h.newest, l.oldest, l.newest))
 	}
-	return nil
+	return h, nil
 }
 
 // mismatchError is a hello that does not fit; the other end is told.
