@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"synod/client"
+	"synod/internal/archive"
 	"synod/internal/arm"
 	"synod/internal/identity"
 	"synod/internal/provision"
@@ -92,7 +93,16 @@ func openControl(ctx context.Context, dir string, log *slog.Logger, now func() t
 	if _, err := c.releases.Add("next", "", next); err != nil {
 		return nil, err
 	}
+	backups, err := archive.OpenDir(filepath.Join(dir, "backups"))
+	if err != nil {
+		return nil, err
+	}
+	scratch := filepath.Join(dir, "scratch")
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return nil, err
+	}
 	c.manager, err = provision.New(provision.Options{
+		Stores: archive.Policy{Named: map[string]archive.Store{"default": backups}}, Scratch: scratch,
 		Store: c.store, Driver: c.driver, Operator: op, Releases: c.releases, Log: log, Now: now, Fault: fault,
 		PortsFrom: 18500, PortsTo: 19500,
 	})

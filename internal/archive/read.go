@@ -28,6 +28,15 @@ type Check struct {
 	Services []audit.Service
 }
 
+// ServiceCertificate is the certificate of the service whose ledger it is, PEM: the
+// last one that the ledger itself names.
+func (c *Check) ServiceCertificate() string {
+	if len(c.Services) == 0 {
+		return ""
+	}
+	return c.Services[len(c.Services)-1].Certificate
+}
+
 // Fetch copies a backup to dir/ledger and dir/snapshots, which must not hold
 // files yet, and verifies it: every file against the manifest, then every
 // entry, root and signature of the ledger. The error wraps ErrDamaged, or

@@ -127,7 +127,7 @@ func chunksAfter(last synod.SeqNo, dirs []string) ([]chunk, error) {
 			if !ok || !n.Committed || n.Recovery || n.Ignored {
 				continue
 			}
-			if have, ok := byStart[n.Start]; ok && have.name.End >= n.End {
+			if _, ok := byStart[n.Start]; ok { // directories that are named first win
 				continue
 			}
 			info, err := e.Info()
@@ -239,4 +239,31 @@ func hashOf(ctx context.Context, st Store, key string) (hash.Hash, int64, error)
 	h := sha256.New()
 	n, err := io.Copy(h, &contextReader{ctx, r})
 	return h, n, err
+}
+
+// LedgerReach is the last entry of a source's committed ledger files, 0 if it has
+// none.
+func LedgerReach(src Source) (last synod.SeqNo) {
+	for _, dir := range src.Ledgers {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // a node that is gone meanwhile has none
+		}
+		for _, e := range entries {
+			if n, ok := ledger.ParseName(e.Name()); ok && n.Committed && !n.Recovery && !n.Ignored {
+				last = max(last, n.End)
+			}
+		}
+	}
+	return last
+}
+
+// SnapshotReach is the entry of a source's newest committed snapshot, 0 if it has
+// none.
+func SnapshotReach(src Source) synod.SeqNo {
+	found, err := newestSnapshot(src.Snapshots)
+	if err != nil || found == nil {
+		return 0
+	}
+	return found.seqno
 }

@@ -45,6 +45,7 @@ const (
 	CodeTooManyRequests       = "TooManyRequests"
 	CodeUnsupportedMediaType  = "UnsupportedMediaType"
 	CodeResourceNotReady      = "ResourceNotReady"
+	CodeBackupNotFound        = "BackupNotFound"
 	CodeAuthenticationOffline = "AuthenticationUnavailable"
 )
 

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path"
 	"strconv"
+	"strings"
 )
 
 // start begins an operation on a network and answers 202 with both addresses:
@@ -106,6 +108,57 @@ func (s *Server) source(c *call, in restoreBody, f *faults) RestoreSource {
 	return from
 }
 
+// mayUse refuses a backup that there is not, and one of a network that the caller
+// may not read: a restore would show its public part.
+func (s *Server) mayUse(c *call, from RestoreSource) error {
+	if s.FindBackup == nil {
+		return nil
+	}
+	found, err := s.FindBackup(c.r.Context(), from.Target, from.Share)
+	if errors.Is(err, ErrNotFound) {
+		return errorf(http.StatusNotFound, CodeBackupNotFound, "fileShareName", "There is no backup %q in that store. See: synod backup list.", from.Share)
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(found.Network, "/subscriptions/") {
+		return nil // made elsewhere, by no network of ours
+	}
+	return s.Allow(c.r.Context(), c.principal, Read, c.route.action, found.Network)
+}
+
+// listBackups lists the backups of a store, of one network if the query names one.
+func (s *Server) listBackups(c *call) error {
+	out := page{Value: []any{}}
+	if s.ListBackups == nil {
+		return c.answer(http.StatusOK, out)
+	}
+	query := c.r.URL.Query()
+	address := query.Get("uri")
+	var f faults
+	s.checkTarget(address, "uri", &f)
+	if err := f.err(); err != nil {
+		return err
+	}
+	all, err := s.ListBackups(c.r.Context(), address)
+	if err != nil {
+		return err
+	}
+	readable, err := s.readable(c.r.Context(), c.principal)
+	if err != nil {
+		return err
+	}
+	name := query.Get("network")
+	for _, b := range all {
+		if !readable(b.Network) || name != "" && !strings.EqualFold(path.Base(b.Network), name) {
+			continue
+		}
+		b.Target = redact(b.Target)
+		out.Value = append(out.Value, b)
+	}
+	return c.answer(http.StatusOK, out)
+}
+
 // restore makes a network of a backup, under its old name or a new one. As
 // with Azure, a network of that name must be gone; OwnVersion may restore in
 // place.
@@ -128,6 +181,9 @@ func (s *Server) restore(c *call) error {
 	var f faults
 	from := s.source(c, in, &f)
 	if err := f.err(); err != nil {
+		return err
+	}
+	if err := s.mayUse(c, from); err != nil {
 		return err
 	}
 	old, err := s.Store.Network(c.r.Context(), id)
@@ -206,6 +262,9 @@ func (s *Server) rehearse(c *call) error {
 	var f faults
 	from := s.source(c, in, &f)
 	if err := f.err(); err != nil {
+		return err
+	}
+	if err := s.mayUse(c, from); err != nil {
 		return err
 	}
 	return s.start(c, n, KindRehearse, RestoreInput{RestoreSource: from})

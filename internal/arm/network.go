@@ -165,6 +165,8 @@ type Status struct {
 	NextOrdinal int `json:"nextOrdinal,omitempty"`
 
 	LastBackup *BackupRecord `json:"lastBackup,omitempty"`
+	// RestoredBy is the operation whose backup the network is from, if any.
+	RestoredBy string `json:"restoredBy,omitempty"`
 	// ObservedRevision is the Network.Revision that this status is about.
 	ObservedRevision int64 `json:"observedRevision,omitempty"`
 }
@@ -242,5 +244,8 @@ type BackupRecord struct {
 	View       uint64    `json:"view,omitempty"`
 	Seqno      uint64    `json:"seqno,omitempty"` // the last transaction in it
 	SizeBytes  int64     `json:"sizeBytes,omitempty"`
+	Network    string    `json:"network,omitempty"`   // resource ID of the network that it is of
+	Region     string    `json:"region,omitempty"`    // where it may be restored, if that was said
+	Continual  bool      `json:"continual,omitempty"` // grows with the ledger
 	VerifiedAt time.Time `json:"verifiedAt,omitzero"`
 }

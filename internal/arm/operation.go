@@ -76,6 +76,7 @@ func (op Operation) Ended() bool {
 type BackupInput struct {
 	URI           string `json:"uri,omitempty"` // where to; empty: the network's policy
 	RestoreRegion string `json:"restoreRegion,omitempty"`
+	Scheduled     bool   `json:"scheduled,omitempty"` // by the network's policy, which says how many are kept
 }
 
 // RestoreInput is the Input of KindRestore and KindRehearse.

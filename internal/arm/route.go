@@ -59,6 +59,7 @@ var routes = parseRoutes([]route{
 
 	{"GET", "subscriptions/{subscription}/providers/microsoft.confidentialledger/managedccfs", versionNetwork, anywhere, networkType + "/read", (*Server).listNetworks, nil},
 	{"POST", "subscriptions/{subscription}/providers/microsoft.confidentialledger/checknameavailability", versionNetwork, anywhere, providerName + "/checkNameAvailability/action", (*Server).checkName, nil},
+	{"GET", "subscriptions/{subscription}/providers/microsoft.confidentialledger/backups", versionOwn, anywhere, networkType + "/backups/read", (*Server).listBackups, nil},
 	{"GET", "providers/microsoft.confidentialledger/operations", versionNetwork, anywhere, providerName + "/operations/read", (*Server).listOperationNames, nil},
 	{"GET", "providers/microsoft.confidentialledger/locations/{location}/operationstatuses/{operation}", versionAny, anywhere, networkType + "/read", (*Server).operationStatus, nil},
 	{"GET", "providers/microsoft.confidentialledger/locations/{location}/operationresults/{operation}", versionAny, anywhere, networkType + "/read", (*Server).operationResult, nil},

@@ -61,6 +61,10 @@ type Config struct {
 	// CheckTarget says why a backup store's address cannot be used, without
 	// repeating it: it may hold a token. Nil allows any.
 	CheckTarget func(address string) error
+	// ListBackups returns the backups of a store, newest first, and FindBackup one of
+	// them, or ErrNotFound. Nil: this server keeps none.
+	ListBackups func(ctx context.Context, address string) ([]BackupRecord, error)
+	FindBackup  func(ctx context.Context, address, name string) (BackupRecord, error)
 	// CheckRelease says why there is no release with a name. Nil allows any.
 	CheckRelease func(name string) error
 	// Metrics add their lines to /metrics.
@@ -212,8 +216,6 @@ func (c *call) headers() {
 		h.Set("x-ms-client-request-id", id)
 	}
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Pragma", "no-cache")
-	h.Set("Expires", "-1")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if host, _, _ := strings.Cut(c.r.Host, ":"); host != "localhost" { // a browser would keep it for everything on this machine
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")

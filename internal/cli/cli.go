@@ -14,6 +14,7 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/armclient"
 	"synod/serve"
 )
 
@@ -103,7 +104,7 @@ command line: synod --config node.json --log-level info`,
 	})
 	root.AddCommand(
 		newSandbox(env), newSim(env), newNode(), newMember(env), newUser(env), newProposal(env), newRecovery(env), newJWT(env), newIdentity(env),
-		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newServer(env), newBench(env), newVersion(env),
+		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newServer(env), newNetwork(env), newOperation(env), newBackup(env), newUpgrade(env), newBench(env), newVersion(env),
 	)
 	summarize(root.Commands())
 	return root
@@ -240,12 +241,13 @@ func exitCodeOf(err error) int {
 	var usage *usageError
 	var bad *unverified
 	var refused *synod.Error
+	var managed *armclient.Error
 	switch {
 	case errors.As(err, &usage):
 		return ExitUsage
 	case errors.As(err, &bad):
 		return ExitUnverified
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &managed):
 		return ExitRefused
 	case unreachable(err):
 		return ExitUnreachable

@@ -204,7 +204,7 @@ ends the server; the nodes go on, and the next start takes them over. With
 		signal.Ignore(syscall.SIGPIPE)
 		return s.run(cmd.Context(), p)
 	}
-	c.AddCommand(newServerDoctor(env), newServerRoles(env), newServerAudit(env))
+	c.AddCommand(newServerDoctor(env), newServerRoles(env), newServerReleases(env), newServerAudit(env))
 	return c
 }
 

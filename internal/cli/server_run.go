@@ -128,11 +128,11 @@ func (s *server) open(ctx context.Context, r *running) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	releases, err := s.openProvision(r)
+	stores, err := s.backupPolicy()
 	if err != nil {
 		return nil, err
 	}
-	stores, err := s.backupPolicy()
+	releases, err := s.openProvision(r, stores)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +143,7 @@ func (s *server) open(ctx context.Context, r *running) (*tls.Config, error) {
 			_, err := stores.Open(address)
 			return err
 		},
+		ListBackups: r.manager.ListBackups, FindBackup: r.manager.FindBackup,
 		CheckRelease: func(name string) error {
 			if _, ok := releases.Get(name); !ok {
 				return fmt.Errorf("there is no release %q on this server", name)
@@ -157,7 +158,10 @@ func (s *server) open(ctx context.Context, r *running) (*tls.Config, error) {
 }
 
 // openProvision makes what runs nodes.
-func (s *server) openProvision(r *running) (*provision.Releases, error) {
+func (s *server) openProvision(r *running, stores archive.Policy) (*provision.Releases, error) {
+	if err := os.MkdirAll(s.path("scratch"), 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	operator, err := provision.LoadOperator(provision.OperatorOptions{
 		Dir: s.path("operator"), Command: s.config.Operator.Command, HandOff: s.config.Operator.HandOff,
 	}, time.Now)
@@ -188,6 +192,7 @@ func (s *server) openProvision(r *running) (*provision.Releases, error) {
 	r.manager, err = provision.New(provision.Options{
 		Store: r.store, Driver: r.driver, Operator: operator, Releases: releases, Log: s.log,
 		EndpointBind: at.Bind, EndpointHost: at.Host, PortsFrom: at.PortsFrom, PortsTo: at.PortsTo,
+		Stores: stores, Scratch: s.path("scratch"),
 		IdentityURI: func(network string) string { return r.url + "/ledgerIdentity/" + network },
 	})
 	return releases, err
@@ -361,7 +366,7 @@ func (r *running) handler() http.Handler {
 func (s *server) clear(ctx context.Context, r *running) error {
 	err := r.driver.StopAll(ctx)
 	// What is removed is named, so that a wrong path cannot take more with it.
-	for _, name := range []string{"networks", "releases", "operator", "backups"} {
+	for _, name := range []string{"networks", "releases", "operator", "backups", "scratch"} {
 		err = errors.Join(err, os.RemoveAll(s.path(name)))
 	}
 	files, globErr := filepath.Glob(s.path("*"))

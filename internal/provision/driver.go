@@ -20,8 +20,8 @@ type Driver interface {
 	// starts it. It does not wait for the node to answer.
 	Start(ctx context.Context, spec NodeSpec) (Node, error)
 	// Stop ends a node, in order if it does so in time, and waits until it is gone.
-	// Without keepData nothing of it is left but its log. A node that is not there
-	// is no error.
+	// Without keepData nothing of it is left but its log and what Kept has. A node that
+	// is not there is no error.
 	Stop(ctx context.Context, network string, ordinal int, keepData bool) error
 	// RequestReplacement notes that somebody wants a node replaced, though nothing is
 	// wrong with it.
@@ -29,6 +29,11 @@ type Driver interface {
 	// Files are the ledger and snapshot directories of a node, whether it runs or
 	// not, for reading.
 	Files(network string, ordinal int) (ledger, snapshots string)
+	// Kept is a directory with the committed ledger files of nodes that are gone, which
+	// those that came after them may lack: nodes read it. DropKept empties it, once no
+	// node is there.
+	Kept(network string) string
+	DropKept(ctx context.Context, network string) error
 	// Remove removes everything of a network, whose nodes have been stopped.
 	Remove(ctx context.Context, network string) error
 }

@@ -44,6 +44,10 @@ func (w *worker) take(ctx context.Context, s Step) error {
 		return w.stopNodes(ctx)
 	case StepTakeDown:
 		return w.takeDown(ctx)
+	case StepFetch:
+		return w.fetchBackup(ctx)
+	case StepAdopt:
+		return w.adopt(ctx)
 	}
 	c, err := w.actor()
 	if err != nil {
@@ -170,13 +174,22 @@ func (w *worker) forgetNode(ctx context.Context, s Step) error {
 		return err
 	}
 	defer c.Close()
+	// A restored network knows nodes of the one that it was made of, whose ordinals
+	// are those of others here.
+	here := false
 	for _, n := range w.seen.Nodes {
-		if n.Ordinal == s.Ordinal && n.Alive && !n.Silent && w.endpoint != nil {
+		if n.Ordinal != s.Ordinal || n.NodeID != s.NodeID {
+			continue
+		}
+		here = true
+		if n.Alive && !n.Silent && w.endpoint != nil {
 			w.endpoint.leave(ctx, n.Address)
 		}
 	}
-	if err := w.m.o.Driver.Stop(ctx, w.name, s.Ordinal, true); err != nil {
-		return err
+	if here {
+		if err := w.m.o.Driver.Stop(ctx, w.name, s.Ordinal, true); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
@@ -190,6 +203,9 @@ func (w *worker) forgetNode(ctx context.Context, s Step) error {
 		if err := c.WaitCommitted(ctx, resp.TxID); err != nil {
 			return err
 		}
+	}
+	if !here {
+		return nil
 	}
 	return w.m.o.Driver.Stop(ctx, w.name, s.Ordinal, false)
 }

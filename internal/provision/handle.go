@@ -50,6 +50,7 @@ func (w *worker) handle(ctx context.Context, h Handler) time.Duration {
 	}
 	w.op.Result = result
 	w.net.Status.ProvisioningState = arm.StateSucceeded
+	w.tellBackups()
 	if err := w.m.o.Store.PutStatus(ctx, w.id, w.net.Status); err != nil {
 		w.complain(ctx, "cannot store a status", err)
 	}

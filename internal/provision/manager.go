@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"synod/internal/archive"
 	"synod/internal/arm"
 )
 
@@ -37,6 +39,10 @@ type Options struct {
 	// IdentityURI is where clients get a network's certificate from.
 	IdentityURI func(network string) string
 
+	// Stores are where backups may be kept; Scratch is a directory for copies of them.
+	Stores  archive.Policy
+	Scratch string
+
 	// Handlers do the operations that are not brought about by what is wanted of a
 	// network, such as backups, by kind.
 	Handlers map[string]Handler
@@ -57,7 +63,8 @@ type Manager struct {
 	nextPort atomic.Int64
 
 	mu      sync.Mutex
-	workers map[string]*worker // guarded by mu, by the key of the network
+	workers map[string]*worker     // guarded by mu, by the key of the network
+	backups map[string]backupState // the same
 }
 
 // New makes a Manager. Run runs it.
@@ -80,7 +87,10 @@ func New(o Options) (*Manager, error) {
 		return nil, fmt.Errorf("ports from %d to %d: there is none", o.PortsFrom, o.PortsTo)
 	}
 	o.Hosts = append([]string{o.EndpointHost}, o.Hosts...)
-	return &Manager{o: o, workers: map[string]*worker{}}, nil
+	m := &Manager{o: o, workers: map[string]*worker{}, backups: map[string]backupState{}}
+	m.o.Handlers = map[string]Handler{arm.KindBackup: m.backup, arm.KindRehearse: m.rehearse}
+	maps.Copy(m.o.Handlers, o.Handlers)
+	return m, nil
 }
 
 // Run looks after all networks until the context ends. Their nodes go on then.
@@ -90,6 +100,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.running = ctx
+	owned.Go(func() { m.keepBackups(ctx) })
 	changes := m.o.Store.Watch(ctx)
 	if err := m.all(ctx, &owned); err != nil && ctx.Err() == nil {
 		return err

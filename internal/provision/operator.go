@@ -157,24 +157,30 @@ var errNotAlone = errors.New("the network's constitution does not let the operat
 // act does by proposal what the operator may do alone. If it may not, the proposal
 // is withdrawn.
 func (op *Operator) act(ctx context.Context, c *client.Client, actions ...client.Action) error {
+	_, err := op.acted(ctx, c, actions...)
+	return err
+}
+
+// acted is act; it returns the transaction that did it.
+func (op *Operator) acted(ctx context.Context, c *client.Client, actions ...client.Action) (synod.TxID, error) {
 	p, err := op.propose(ctx, c, actions...)
 	if err != nil {
-		return err
+		return synod.TxID{}, err
 	}
 	switch p.State {
 	case client.ProposalAccepted:
-		return nil
+		return p.TxID, nil
 	case client.ProposalOpen:
 		if _, err := client.NewMember(c, op.signer).Withdraw(ctx, p.ID); err != nil {
-			return fmt.Errorf("%w: %s (withdrawing it: %w)", errNotAlone, actions[0].Name, err)
+			return synod.TxID{}, fmt.Errorf("%w: %s (withdrawing it: %w)", errNotAlone, actions[0].Name, err)
 		}
-		return fmt.Errorf("%w: %s", errNotAlone, actions[0].Name)
+		return synod.TxID{}, fmt.Errorf("%w: %s", errNotAlone, actions[0].Name)
 	case client.ProposalFailed:
 		if p.Failure != nil {
-			return fmt.Errorf("%s failed: %s", actions[0].Name, p.Failure.Reason)
+			return synod.TxID{}, fmt.Errorf("%s failed: %s", actions[0].Name, p.Failure.Reason)
 		}
 	}
-	return fmt.Errorf("%s is %s", actions[0].Name, p.State)
+	return synod.TxID{}, fmt.Errorf("%s is %s", actions[0].Name, p.State)
 }
 
 // open returns the operator's open proposals, by the name of their first action and

@@ -30,6 +30,8 @@ const (
 	StepEndpoint    StepKind = "OpenEndpoint"
 	StepPause       StepKind = "StopNodes"     // all of them, in order, keeping what they have
 	StepTakeDown    StepKind = "RemoveNetwork" // everything of it
+	StepFetch       StepKind = "FetchBackup"   // and verify it
+	StepAdopt       StepKind = "AdoptBackup"   // from now on the network is what the backup says
 	StepWait        StepKind = "Wait"          // for what Reason says
 	StepWaitMembers StepKind = "WaitForMembers"
 	StepFail        StepKind = "Fail" // it will come to nothing: Message says why
@@ -105,6 +107,12 @@ type Observed struct {
 	// Recovering says that somebody asked for a recovery of a network that has lost its
 	// majority.
 	Recovering bool
+	// Restoring says that a backup is to take the place of what there is, Staged that
+	// it is here, verified.
+	Restoring, Staged bool
+	// Restored says that this has happened, and that what is left is for members: who
+	// asked for it need not wait for them.
+	Restored bool
 	// Upgrading says that an upgrade is under way: its end is that only its release
 	// may join.
 	Upgrading bool
@@ -129,6 +137,8 @@ func Plan(d arm.Desired, o Observed) []Step {
 		p.takeDown()
 	case d.RunningState == arm.RunningPaused:
 		p.pause()
+	case o.Restoring:
+		p.restore()
 	case !o.Service.Known:
 		p.begin()
 	default:
@@ -310,7 +320,7 @@ type census struct {
 func (p *planner) count() census {
 	var c census
 	for _, n := range slices.Concat(p.o.Nodes, p.o.Lost) {
-		lost := !slices.ContainsFunc(p.o.Nodes, func(m NodeView) bool { return m.Ordinal == n.Ordinal })
+		lost := !slices.ContainsFunc(p.o.Nodes, func(m NodeView) bool { return m.NodeID == n.NodeID && m.Ordinal == n.Ordinal })
 		votes := slices.Contains(p.o.Service.Voters, n.NodeID)
 		switch {
 		case n.Status == "Retired":
@@ -551,7 +561,7 @@ func (p *planner) open() {
 			return
 		}
 		p.add(Step{
-			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryVote",
+			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryVote", Background: p.o.Restored,
 			Message: "members vote to open the recovered service (synod recovery open)",
 		})
 	case "WaitingForRecoveryShares":
@@ -564,7 +574,7 @@ func (p *planner) open() {
 			return
 		}
 		p.add(Step{
-			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryShares",
+			Kind: StepWaitMembers, Ordinal: -1, Reason: "RecoveryShares", Background: p.o.Restored,
 			Message: "members send their recovery shares (synod recovery share submit)",
 		})
 	}

@@ -202,6 +202,13 @@ func TestPlan(t *testing.T) {
 			},
 			want: []string{"Wait Recovery"},
 		},
+		"a backup is fetched before anything goes": {
+			nodes: three, change: func(o *Observed) { o.Restoring = true }, want: []string{"FetchBackup Restore"},
+		},
+		"a backup takes the place of what there is": {
+			nodes: three, change: func(o *Observed) { o.Restoring, o.Staged = true, true },
+			want: []string{"DiscardNode 2 Restored", "DiscardNode 1 Restored", "DiscardNode 0 Restored", "AdoptBackup Restore"},
+		},
 		"shares": {
 			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status = "WaitingForRecoveryShares" },
 			want: []string{"WaitForMembers RecoveryShares"},

@@ -15,6 +15,9 @@ import (
 // longest ledger that one of them has left, and the certificate of the service that
 // it is of.
 func (w *worker) recoverFrom(_ context.Context) (Recover, error) {
+	if r, ok := w.fromStage(); ok {
+		return r, nil
+	}
 	status := w.net.Status
 	previous := status.ServiceCertificate
 	if recovering := status.ServiceStatus == "Recovering" || status.ServiceStatus == "WaitingForRecoveryShares"; recovering && len(status.PreviousIdentities) > 0 {

@@ -43,14 +43,20 @@ func OpenReleases(dir string) (*Releases, error) {
 		return nil, fmt.Errorf("list releases: %w", err)
 	}
 	for _, file := range files {
-		var one Release
-		if err := readJSON(file, &one); err != nil {
+		one, err := readRelease(file)
+		if err != nil {
 			return nil, err
 		}
-		one.Path = filepath.Join(filepath.Dir(file), filepath.Base(one.Path))
 		r.all[one.Name] = one
 	}
 	return r, nil
+}
+
+func readRelease(file string) (Release, error) {
+	var one Release
+	err := readJSON(file, &one)
+	one.Path = filepath.Join(filepath.Dir(file), filepath.Base(one.Path))
+	return one, err
 }
 
 // digestShown is how many hex digits of a binary's digest are in names.
@@ -111,6 +117,14 @@ func (r *Releases) Get(name string) (Release, bool) {
 		name = r.current
 	}
 	one, ok := r.all[name]
+	if !ok && filepath.Base(name) == name && name != "" {
+		// Somebody may have added it beside this process.
+		found, err := readRelease(filepath.Join(r.dir, name, releaseFile))
+		if err == nil && found.Name == name {
+			r.all[name] = found
+			return found, true
+		}
+	}
 	return one, ok
 }
 

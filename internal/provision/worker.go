@@ -248,7 +248,9 @@ func done(steps []Step) bool {
 
 // learn has nodes that end at once be started at longer and longer intervals.
 func (w *worker) learn(s Step) {
-	if s.Kind == StepDiscard && (s.Reason == "Ended" || s.Reason == "NotJoined") {
+	// What a node that recovers has left is kept, so there is no discard to learn from.
+	again := s.Kind == StepStart && s.NodeKind == KindRecover
+	if again || s.Kind == StepDiscard && (s.Reason == "Ended" || s.Reason == "NotJoined") {
 		w.startPause = min(max(2*w.startPause, backoffMin), backoffMax)
 		w.startAfter = time.Now().Add(w.startPause)
 	}
@@ -265,7 +267,12 @@ func (w *worker) look(ctx context.Context) error {
 		o.TargetKnown, o.TargetHostData = true, release.HostData
 	}
 	o.OpenRefused = w.openRefused
+	o.Restored = w.op != nil && w.op.Kind == arm.KindRestore && !w.restoring()
 	o.Recovering = w.op != nil && w.op.Kind == arm.KindRecover
+	if o.Restoring = w.restoring(); o.Restoring {
+		s, ok := w.staged()
+		o.Staged = ok && s.Operation == w.op.ID
+	}
 	o.Upgrading = w.op != nil && w.op.Kind == arm.KindUpgrade && !w.keepPolicy
 	w.seen = o
 	known := w.net.Status.ServiceCertificate
@@ -353,6 +360,10 @@ func (w *worker) tell(ctx context.Context, steps []Step) {
 	}
 	newest, _ := w.m.o.Releases.Get("")
 	s.Conditions = conditions(s.Conditions, w.net.Desired, *o, steps, newest.Name)
+	w.tellBackups()
+	if o.Service.Known && !o.Restoring {
+		w.dropStage()
+	}
 	s.ObservedRevision = w.net.Revision
 	if s.MadeAt.IsZero() && done(steps) && o.Service.Known && !w.net.Desired.Deleted {
 		s.MadeAt = o.Now.UTC()
@@ -369,14 +380,20 @@ func (w *worker) keepIdentity(o *Observed) {
 	if s.ServiceCertificate == o.Service.Certificate {
 		return
 	}
-	if s.ServiceCertificate != "" && !o.Fresh && !sameKey(s.ServiceCertificate, o.Service.Certificate) {
-		from := w.net.Status.MadeAt
-		if n := len(s.PreviousIdentities); n > 0 {
-			from = s.PreviousIdentities[n-1].Until
-		}
-		s.PreviousIdentities = append(s.PreviousIdentities, arm.Identity{Certificate: s.ServiceCertificate, From: from, Until: o.Now.UTC()})
+	if s.ServiceCertificate != "" && (!o.Fresh || s.RestoredBy != "") && !sameKey(s.ServiceCertificate, o.Service.Certificate) {
+		w.keepPrevious(o.Now)
 	}
 	s.ServiceCertificate = o.Service.Certificate
+}
+
+// keepPrevious puts the present identity among the previous ones.
+func (w *worker) keepPrevious(now time.Time) {
+	s := &w.net.Status
+	from := s.MadeAt
+	if n := len(s.PreviousIdentities); n > 0 {
+		from = s.PreviousIdentities[n-1].Until
+	}
+	s.PreviousIdentities = append(s.PreviousIdentities, arm.Identity{Certificate: s.ServiceCertificate, From: from, Until: now.UTC()})
 }
 
 func (w *worker) runningState() string {
@@ -405,7 +422,11 @@ func (w *worker) failed(ctx context.Context, s Step, err error) time.Duration {
 		return busyPause
 	}
 	var wrong *arm.Error
-	if errors.As(err, &wrong) || errors.Is(err, errNotAlone) {
+	if errors.As(err, &wrong) {
+		w.giveUp(ctx, Step{Kind: StepFail, Ordinal: -1, Reason: wrong.Code, Message: wrong.Message})
+		return idlePause
+	}
+	if errors.Is(err, errNotAlone) {
 		w.giveUp(ctx, Step{Kind: StepFail, Ordinal: -1, Reason: string(s.Kind), Message: err.Error()})
 		return idlePause
 	}
@@ -496,6 +517,13 @@ func (w *worker) finish(ctx context.Context) error {
 	if err := w.m.o.Store.PutStatus(ctx, w.id, *s); err != nil {
 		return err
 	}
+	if from := w.net.Desired.RestoreFrom; w.op.Kind == arm.KindRestore && from != nil {
+		text, err := json.Marshal(arm.MessageResult{Message: "restored from backup " + from.Share})
+		if err != nil {
+			return err
+		}
+		w.op.Result = text
+	}
 	return w.end(ctx, arm.OperationSucceeded, nil)
 }
 
@@ -531,6 +559,9 @@ func (w *worker) giveUp(ctx context.Context, s Step) {
 	}
 	w.m.o.Log.ErrorContext(ctx, "an operation fails", "network", w.name, "reason", s.Reason, "err", s.Message)
 	w.net.Status.ProvisioningState = arm.StateFailed
+	if !fresh && w.restoring() {
+		w.net.Status.ProvisioningState = arm.StateSucceeded // nothing of what there is was touched
+	}
 	if fresh {
 		w.net.Status.Nodes, w.net.Status.ServiceCertificate, w.net.Status.ServiceStatus = nil, "", ""
 	}

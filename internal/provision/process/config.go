@@ -41,7 +41,7 @@ func (d *Driver) config(spec provision.NodeSpec) object {
 		"node_data_json_file": "node_data.json",
 		"node_certificate":    object{"initial_validity_days": spec.CertificateDays, "subject_alt_names": names},
 		"consensus":           object{"election_timeout": fmt.Sprintf("%dms", d.o.ElectionTimeout/time.Millisecond)},
-		"ledger":              object{"directory": "ledger"},
+		"ledger":              object{"directory": "ledger", "read_only_directories": []string{filepath.Join("..", "..", keptDir)}},
 		"snapshots":           object{"directory": "snapshots"},
 		"files_cleanup":       object{"max_snapshots": 5},
 		"output_files": object{

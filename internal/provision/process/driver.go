@@ -177,6 +177,9 @@ func (d *Driver) Stop(ctx context.Context, network string, ordinal int, keepData
 	if keepData {
 		return nil
 	}
+	if err := d.keepLedger(network, home); err != nil {
+		return fmt.Errorf("keep the ledger of node %d: %w", ordinal, err)
+	}
 	d.o.Limits.remove(network, ordinal)
 	if err := os.RemoveAll(home); err != nil {
 		return fmt.Errorf("remove node %d: %w", ordinal, err)

@@ -55,8 +55,10 @@ func (d *Driver) Start(ctx context.Context, spec provision.NodeSpec) (provision.
 
 // takeOrdinal takes the next ordinal, and notes that it is taken first.
 func (d *Driver) takeOrdinal(dir, network string) (int, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "nodes"), 0o700); err != nil {
-		return 0, fmt.Errorf("make directory of network: %w", err)
+	for _, sub := range []string{"nodes", keptDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return 0, fmt.Errorf("make directory of network: %w", err)
+		}
 	}
 	file := filepath.Join(dir, "next")
 	next := 0
