@@ -8,6 +8,7 @@ CHAOS_NODES   ?= 3
 CHAOS_SEED    ?= 0
 CHAOS_FLAGS   ?= -election 2s -strict
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
+AZURE_DEPS     = e2e/azure/js/node_modules/.package-lock.json
 
 .PHONY: help build portal run test unit race lint fmt fuzz bench e2e chaos ccf-suites generate setup tidy clean
 
@@ -45,7 +46,7 @@ fuzz: generate ## every fuzz target for FUZZTIME
 bench: build ## figures beside their goals
 	tools/bench
 
-e2e: build setup $(SAMPLE_DEPS) ## real binaries, judged by CCF's own Python package
+e2e: build setup $(SAMPLE_DEPS) $(AZURE_DEPS) ## real binaries, judged by CCF's own Python package and Azure's SDKs
 	$(GO) test -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/snapshot ./internal/sim
 
 chaos: build setup ## CHAOS_NODES processes under faults for CHAOS_TIME; CHAOS_SEED to repeat
@@ -63,6 +64,9 @@ setup: ## .venv with CCF's Python package, for e2e
 
 $(SAMPLE_DEPS): examples/logging-ts/package-lock.json
 	npm --prefix examples/logging-ts ci --no-audit --no-fund
+
+$(AZURE_DEPS): e2e/azure/js/package-lock.json
+	npm --prefix e2e/azure/js ci --no-audit --no-fund
 
 tidy: ## rewrite what is made from the code: docs/limits.md, depguard rules
 	$(GO) test -run TestTidy -update .

@@ -216,6 +216,8 @@ func (c *call) headers() {
 		h.Set("x-ms-client-request-id", id)
 	}
 	h.Set("Cache-Control", "no-cache")
+	h.Set("Pragma", "no-cache")
+	h.Set("Expires", "-1")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if host, _, _ := strings.Cut(c.r.Host, ":"); host != "localhost" { // a browser would keep it for everything on this machine
 		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
