@@ -57,6 +57,9 @@ type Driver interface {
 	// Attest makes evidence over data. It may talk to devices and servers and
 	// returns when ctx is done.
 	Attest(ctx context.Context, data ReportData) (Quote, error)
+	// SealingKey is the key of the platform for what later processes of the same
+	// code may read; see Seal.
+	SealingKey() (SealingKey, error)
 }
 
 // What a caller may branch on.

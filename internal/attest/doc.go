@@ -10,8 +10,11 @@
 // Refusing makes no evidence, for tests of the path without hardware. Verify
 // is pure: no file, no clock, no network.
 //
+// A driver has a sealing key as well, for what the next process of the same code
+// on the same platform may read: Virtual's is for development and says so.
+//
 // It starts no goroutine. Drivers and Verify may be used from several
 // goroutines.
 //
-// Reading order: attest.go, virtual.go, refusing.go.
+// Reading order: attest.go, virtual.go, refusing.go, seal.go.
 package attest

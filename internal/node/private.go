@@ -44,7 +44,7 @@ func (n *Node) onPastSecrets(id synod.TxID, w kv.MapWrites) {
 			n.fail("recovered ledger secrets", id, err)
 			return
 		}
-		found := false
+		var past []secrets.Entry
 		for _, s := range broadcast[n.id.node] {
 			raw, err := secrets.DecryptWith(n.id.encryptionKey, s.EncryptedSecret)
 			if err != nil || len(raw) != secrets.Size || s.Version == nil {
@@ -55,10 +55,10 @@ func (n *Node) onPastSecrets(id synod.TxID, w kv.MapWrites) {
 			if s.PreviousSecretStoredVersion != nil {
 				e.StoredAt = synod.SeqNo(*s.PreviousSecretStoredVersion)
 			}
-			n.secrets.Add(e)
-			found = true
+			past = append(past, e)
 		}
-		if found {
+		if len(past) > 0 {
+			n.secrets.Add(past...) // at once: readers of the past walk back through them
 			n.setState(stateReadingPrivateLedger)
 			n.toRead <- id.SeqNo // has a place: this happens once
 		}
@@ -185,6 +185,7 @@ func (n *Node) reveal(p *privateRecovery) (bool, error) {
 	n.setState(statePartOfNetwork)
 	n.present()
 	n.nudge()
+	n.reseal()
 	return true, nil
 }
 

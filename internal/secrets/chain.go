@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,24 +42,23 @@ func NewChain() *Chain {
 // Set takes a secret into use from a seqno on, replacing one for that seqno.
 func (c *Chain) Set(from synod.SeqNo, s *Secret) { c.Add(Entry{From: from, Secret: s}) }
 
-// Add is Set with all that is known of a secret.
-func (c *Chain) Add(e Entry) {
+// Add is Set with all that is known of secrets. Readers see all of them or none.
+func (c *Chain) Add(list ...Entry) {
 	c.change(func(entries []Entry) []Entry {
-		i, found := slices.BinarySearchFunc(entries, e.From, func(e Entry, from synod.SeqNo) int {
-			switch {
-			case e.From < from:
-				return -1
-			case e.From > from:
-				return 1
-			}
-			return 0
-		})
-		if found {
-			entries[i] = e
-			return entries
+		for _, e := range list {
+			entries = insert(entries, e)
 		}
-		return slices.Insert(entries, i, e)
+		return entries
 	})
+}
+
+func insert(entries []Entry, e Entry) []Entry {
+	i, found := slices.BinarySearchFunc(entries, e.From, func(e Entry, from synod.SeqNo) int { return cmp.Compare(e.From, from) })
+	if found {
+		entries[i] = e
+		return entries
+	}
+	return slices.Insert(entries, i, e)
 }
 
 // change replaces the entries by what edit makes of a copy.

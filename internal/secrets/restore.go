@@ -17,8 +17,8 @@ type Stored struct {
 	Row tables.EncryptedPastSecret
 }
 
-// next is the first seqno that the secret of this write seals.
-func (s Stored) next() synod.SeqNo {
+// Next is the first seqno that the secret of this write seals.
+func (s Stored) Next() synod.SeqNo {
 	if s.Row.NextVersion != nil {
 		return synod.SeqNo(*s.Row.NextVersion)
 	}
@@ -57,9 +57,9 @@ func (s Stored) Previous(successor *Secret) (Entry, bool, error) {
 // entries to come are sealed with the latest whatever a host's files say.
 func Restore(latest *Secret, last Stored, read func(synod.SeqNo) (tables.EncryptedPastSecret, bool, error)) (*Chain, error) {
 	c := NewChain()
-	c.Add(Entry{From: last.next(), Secret: latest, StoredAt: last.At})
-	known := map[synod.SeqNo]bool{last.next(): true}
-	current, at, oldest := latest, last, last.next()
+	c.Add(Entry{From: last.Next(), Secret: latest, StoredAt: last.At})
+	known := map[synod.SeqNo]bool{last.Next(): true}
+	current, at, oldest := latest, last, last.Next()
 	for {
 		previous := at.Row.PreviousLedgerSecret
 		if previous == nil {

@@ -231,7 +231,7 @@ func TestRestoreRefuses(t *testing.T) {
 	// A write that repeats the one before is skipped.
 	again, stored := last, uint64(last.At)
 	again.At++
-	again.Row.NextVersion = new(uint64(last.next()))
+	again.Row.NextVersion = new(uint64(last.Next()))
 	repeated := *last.Row.PreviousLedgerSecret
 	repeated.PreviousSecretStoredVersion = &stored
 	again.Row.PreviousLedgerSecret = &repeated
@@ -239,7 +239,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("restored %d secrets, %v", len(c.All()), err)
 	}
 	// No secret comes into service with the one after it, or later, or nowhere.
-	for _, from := range []synod.SeqNo{0, last.next() + 1, 1 << 40} {
+	for _, from := range []synod.SeqNo{0, last.Next() + 1, 1 << 40} {
 		moved := last
 		changed := *last.Row.PreviousLedgerSecret
 		changed.Version = from
