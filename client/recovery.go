@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"synod"
 )
@@ -96,6 +97,34 @@ type Recovery struct {
 	// far it has to; zero while it does not.
 	Read   synod.SeqNo `json:"last_recovered_seqno,omitempty"`
 	Target synod.SeqNo `json:"recovery_target_seqno,omitempty"`
+	// Resumed says that it is the same service that goes on, from what a node had
+	// sealed: it opens without members. While it waits for other nodes, WaitsFor of
+	// Nodes are missing, and it opens at Until without them.
+	Resumed  bool       `json:"resumed,omitempty"`
+	WaitsFor int        `json:"resume_waits_for,omitempty"`
+	Nodes    int        `json:"resume_nodes,omitempty"`
+	Until    *time.Time `json:"resume_until,omitempty"`
+}
+
+// Sealing is whether members allow nodes to keep the service's secrets on their
+// disks, and what the node that answered has sealed.
+type Sealing struct {
+	Allowed   bool        `json:"allowed"`
+	Since     synod.SeqNo `json:"allowed_since,omitempty"` // where members allowed it
+	Key       string      `json:"sealing_key"`             // what the platform's key is
+	Directory string      `json:"directory"`               // "" if the node has none
+	// At is what was committed when it sealed last, Secret the first entry of the
+	// newest ledger secret in it; zero if it has not.
+	At     synod.TxID  `json:"sealed_at,omitzero"`
+	Secret synod.SeqNo `json:"ledger_secret_seqno,omitempty"`
+	Error  string      `json:"error,omitempty"` // why it could not
+}
+
+// Sealing asks a node what it has sealed.
+func (c *Client) Sealing(ctx context.Context) (*Sealing, error) {
+	out := &Sealing{}
+	_, err := c.Get(ctx, "/node/sealing", out)
+	return out, err
 }
 
 // Recovery asks a node how far the recovery of its service has come. The error is

@@ -356,6 +356,13 @@ const actions = new Map(
       run: (args) => configure({ recovery_threshold: args.recovery_threshold }),
     },
 
+    // Synod's own: whether nodes may keep the service's keys on their disks, sealed
+    // to their platform, so that the service can come back without recovery shares.
+    set_sealed_resume: {
+      check: wants({ allowed: kind.boolean }),
+      run: (args) => ccf.node.setSealedResume(args.allowed),
+    },
+
     set_service_configuration: {
       check(args) {
         const settings = {

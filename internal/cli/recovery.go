@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +36,14 @@ func newRecoveryStatus(env *Env) *cobra.Command {
 			return err
 		}
 		defer done()
+		sealing, err := cl.Sealing(ctx)
+		if err != nil {
+			return err
+		}
 		r, err := cl.Recovery(ctx)
 		var answer *synod.Error
 		if errors.As(err, &answer) && answer.Status == 404 {
-			return p.line(map[string]any{"recovered": false}, "the service was never recovered: there is nothing to do")
+			return p.line(map[string]any{"recovered": false, "sealing": sealing}, "the service was never recovered: there is nothing to do\n%s", sealingText(sealing))
 		}
 		if err != nil {
 			return err
@@ -46,8 +51,9 @@ func newRecoveryStatus(env *Env) *cobra.Command {
 		next := nextStep(r)
 		return p.line(struct {
 			*client.Recovery
-			Next string `json:"next"`
-		}{r, next}, "%s\n%s\nnext: %s", strings.Join(progress(r), "\n"), dropped(r), next)
+			Sealing *client.Sealing `json:"sealing"`
+			Next    string          `json:"next"`
+		}{r, sealing, next}, "%s\n%s\n%s\nnext: %s", strings.Join(progress(r), "\n"), dropped(r), sealingText(sealing), next)
 	}
 	return c
 }
@@ -82,9 +88,27 @@ forked ledger from being opened. The service then waits for recovery shares.`,
 	return c
 }
 
+// sealingText says whether the service can come back without shares.
+func sealingText(s *client.Sealing) string {
+	switch {
+	case !s.Allowed:
+		return "sealed resume: members do not allow it; only recovery shares bring the service back"
+	case s.Directory == "":
+		return "sealed resume: members allow it; this node has no directory for it (output_files.sealed_ledger_secret_location)"
+	case s.Error != "":
+		return "sealed resume: members allow it, and this node cannot seal: " + s.Error
+	case s.At.IsZero():
+		return "sealed resume: members allow it; this node has sealed nothing yet"
+	}
+	return fmt.Sprintf("sealed resume: members allow it; this node has sealed the service in %s (key: %s)", s.Directory, s.Key)
+}
+
 // progress is what has been reached.
 func progress(r *client.Recovery) []string {
 	lines := []string{fmt.Sprintf("service: %s, %s so far; this node: %s", r.Status, counted(r.Count, "recovery"), r.NodeState)}
+	if r.Resumed {
+		lines = append(lines, "it resumed from what a node had sealed: the same service, without recovery shares")
+	}
 	if r.Status == "WaitingForRecoveryShares" {
 		sent := 0
 		for _, has := range r.Members {
@@ -112,6 +136,9 @@ func dropped(r *client.Recovery) string {
 // nextStep is what somebody has to do now.
 func nextStep(r *client.Recovery) string {
 	switch {
+	case r.Status == "Recovering" && r.Until != nil:
+		return fmt.Sprintf("start the other nodes (command.type Join), %d of %d are missing: the service opens by itself when they have joined, or without them at %s",
+			r.WaitsFor, r.Nodes, r.Until.Format(time.RFC3339))
 	case r.Status == "Recovering":
 		return "start the other nodes (command.type Join); then members vote with synod recovery open"
 	case r.Status == "WaitingForRecoveryShares" && r.NodeState == "PartOfPublicNetwork":

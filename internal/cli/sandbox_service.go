@@ -97,6 +97,8 @@ func (s *sandbox) config() map[string]any {
 			"pid_file":                  s.path("node.pid"),
 			"rpc_addresses_file":        s.path("rpc_addresses.json"),
 			"node_to_node_address_file": s.path("node_address.json"),
+			// Nothing is there unless members allow it.
+			"sealed_ledger_secret_location": s.path("sealed"),
 		},
 	}
 }

@@ -74,6 +74,12 @@ type Recover struct {
 	// PreviousSealedSecretLocation is a directory, "" to recover by shares.
 	PreviousSealedSecretLocation string
 	InitialValidityDays          int64 // of the service certificate
+	// SealedResume goes on with the same service, from what is sealed there, if its
+	// members allow that. Synod's own.
+	SealedResume bool
+	// SealedResumeWait is how long a service that resumes waits for as many nodes
+	// as it had, which are trusted at once until it opens.
+	SealedResumeWait time.Duration
 }
 
 func readCommand(f *fields, c *Command) {
@@ -96,6 +102,8 @@ func readCommand(f *fields, c *Command) {
 			r.str("previous_service_identity_file", &c.Recover.PreviousServiceIdentityFile, required)
 			r.str("previous_sealed_ledger_secret_location", &c.Recover.PreviousSealedSecretLocation, optional)
 			r.integer("initial_service_certificate_validity_days", &c.Recover.InitialValidityDays, 1)
+			r.boolean("sealed_resume", &c.Recover.SealedResume)
+			r.duration("sealed_resume_wait", &c.Recover.SealedResumeWait, optional)
 			r.close()
 		}
 	}

@@ -33,7 +33,9 @@ const (
 	DefaultFetchSnapshotWait    = time.Second
 	DefaultFetchSnapshotSizeMax = 10 << 30
 	DefaultEndorsementsRetries  = 3
-	DefaultEndorsementsType     = "Azure"
+	// DefaultSealedResumeWait is long enough for machines that come back together.
+	DefaultSealedResumeWait = 30 * time.Second
+	DefaultEndorsementsType = "Azure"
 
 	DefaultLedgerDirectory    = "ledger"
 	DefaultLedgerChunkSize    = 5 << 20
@@ -104,7 +106,7 @@ func Default() *Config {
 				FetchSnapshotWait:    DefaultFetchSnapshotWait,
 				FetchSnapshotSizeMax: DefaultFetchSnapshotSizeMax,
 			},
-			Recover: Recover{InitialValidityDays: DefaultInitialValidityDays},
+			Recover: Recover{InitialValidityDays: DefaultInitialValidityDays, SealedResumeWait: DefaultSealedResumeWait},
 		},
 		NodeCertificate: NodeCertificate{
 			SubjectName:         DefaultNodeSubjectName,

@@ -135,6 +135,9 @@ func (k *checker) checkCommand(c *Command) {
 		if c.Recover.PreviousServiceIdentityFile == "" {
 			k.fault("$.command.recover.previous_service_identity_file", "is required")
 		}
+		if c.Recover.SealedResume && c.Recover.PreviousSealedSecretLocation == "" {
+			k.fault("$.command.recover.previous_sealed_ledger_secret_location", "is required with sealed_resume")
+		}
 	default:
 		k.fault("$.command.type", "is %q, want Start, Join or Recover", c.Type)
 	}

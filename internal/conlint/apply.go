@@ -15,7 +15,7 @@ import (
 var effectPowers = map[string]string{
 	"opens the service":   "service identity",
 	"service certificate": "service certificate",
-	"new ledger secret":   "recovery", "new recovery shares": "recovery",
+	"new ledger secret":   "recovery", "sealed keys": "recovery", "new recovery shares": "recovery",
 	"node certificate":   "nodes",
 	"token signing keys": "tokens",
 }

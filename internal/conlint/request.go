@@ -54,6 +54,7 @@ func (s *service) known() map[string]any {
 		"transition_service_to_open":         args{"next_service_identity": s.cert, "previous_service_identity": s.cert},
 		"assert_service_identity":            args{"service_identity": s.cert},
 		"set_recovery_threshold":             args{"recovery_threshold": 2},
+		"set_sealed_resume":                  args{"allowed": true},
 		"set_service_configuration":          args{"recovery_threshold": 2, "recent_cose_proposals_window_size": 10},
 		"set_service_certificate_validity":   args{"valid_from": from, "validity_period_days": 3},
 		"trigger_ledger_rekey":               nil,

@@ -133,6 +133,7 @@ func effects(did *[]string) *js.Effects {
 		TriggerLedgerChunk:           note("new ledger chunk"),
 		TriggerSnapshot:              note("snapshot"),
 		TransitionServiceToOpen:      func(_, _ []byte) error { return note("opens the service")() },
+		SetSealedResume:              func(bool) error { return note("sealed keys")() },
 		LatestLedgerSecretSeqno:      func() (synod.SeqNo, error) { return 1, nil },
 		GenerateEndorsedCertificate: func(_, _ string, _ int) (string, error) {
 			return "a certificate", note("node certificate")()

@@ -83,6 +83,7 @@ func TestActions(t *testing.T) {
 		"trigger_recovery_shares_refresh":           {name: "trigger_recovery_shares_refresh", effects: []string{"refresh shares"}},
 		"trigger_ledger_chunk":                      {name: "trigger_ledger_chunk", effects: []string{"chunk"}},
 		"trigger_snapshot":                          {name: "trigger_snapshot", effects: []string{"snapshot"}},
+		"set_sealed_resume":                         {name: "set_sealed_resume", args: args{"allowed": true}, effects: []string{"seal true"}},
 		"set_service_certificate_validity":          {name: "set_service_certificate_validity", args: args{"valid_from": "2025-11-23 14:50:45.123456+00:00", "validity_period_days": 10}, rows: map[string]string{"service.info ": `{"cert":"service certificate","status":"Open"}`}, effects: []string{"renew from 2025-11-23 14:50:45.123456+00:00 for 10"}},
 		"set_service_certificate_validity, default": {before: map[string]string{"service.config ": `{"recovery_threshold":1,"maximum_service_certificate_validity_days":20}`}, name: "set_service_certificate_validity", args: args{"valid_from": "20251123145045Z"}, effects: []string{"renew from 20251123145045Z for 20"}},
 		"set_service_certificate_validity, long":    {name: "set_service_certificate_validity", args: args{"valid_from": "251123145045Z", "validity_period_days": 366}, fails: "Failed to apply(): Error: Validity period 366 (days) is not allowed: service max allowed is 365 (days)"},

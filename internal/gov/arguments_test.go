@@ -89,6 +89,7 @@ func actionCases(t testing.TB) map[string]actionCase {
 		"transition_service_to_open": {good: args{"next_service_identity": someone.CertPEM, "previous_service_identity": someone.CertPEM}, bad: map[string][]any{"next_service_identity": badCert, "previous_service_identity": {"", "x", 1, true, args{}}}, omit: []string{"next_service_identity"}},
 		"assert_service_identity":    {before: map[string]string{"service.info ": `{"status":"Open","cert":` + quote(someone.CertPEM) + `}`}, good: args{"service_identity": someone.CertPEM}, bad: map[string][]any{"service_identity": append([]any{newMember(t).CertPEM}, badCert...)}, omit: []string{"service_identity"}},
 		"set_recovery_threshold":     {good: args{"recovery_threshold": 2}, bad: map[string][]any{"recovery_threshold": {nil, 0, -1, 255, 1.5, "2", true, args{}}}, omit: []string{"recovery_threshold"}},
+		"set_sealed_resume":          {good: args{"allowed": false}, bad: map[string][]any{"allowed": {nil, 0, 1, "true", args{}}}, omit: []string{"allowed"}},
 		"set_service_configuration": {good: args{"recovery_threshold": 2, "recent_cose_proposals_window_size": 10}, bad: map[string][]any{
 			"recovery_threshold": {0, 255, 1.5, "2", true}, "recent_cose_proposals_window_size": {0, 10001, 1.5, "2", true}, "reconfiguration_type": {1, true}, "maximum_node_certificate_validity_days": {1}, "consensus": {"CFT"},
 		}},

@@ -74,6 +74,7 @@ func (n *node) Effects(app.Tx) *js.Effects {
 		TriggerRecoverySharesRefresh: func() error { return n.did("refresh shares") },
 		TriggerLedgerChunk:           func() error { return n.did("chunk") },
 		TriggerSnapshot:              func() error { return n.did("snapshot") },
+		SetSealedResume:              func(allowed bool) error { return n.did("seal %v", allowed) },
 		TransitionServiceToOpen: func(previous, next []byte) error {
 			return n.did("open %d %d", len(previous), len(next))
 		},

@@ -19,7 +19,21 @@ func (t *transaction) created() bool {
 		return false
 	}
 	before := t.service()
-	return after.Cert != before.Cert && t.newServiceKey(before.Cert, after.Cert)
+	return after.Cert != before.Cert && t.newServiceKey(before.Cert, after.Cert) || t.resumed()
+}
+
+// resumed says whether the transaction makes the service go on with its key, from
+// what a node had sealed.
+func (t *transaction) resumed() bool {
+	var report tables.RecoveryReport
+	value, ok := t.unitValue(tables.Recovery)
+	return ok && json.Unmarshal(value, &report) == nil && report.Resumed && t.id.SeqNo > 1
+}
+
+// mayResume says whether members allow that.
+func (t *transaction) mayResume() bool {
+	policy, _, err := tables.GetJSON[tables.SealedResumePolicy](t.before, tables.SealedResume, tables.UnitKey())
+	return err == nil && policy.Allowed
 }
 
 func (t *transaction) serviceAfter() (tables.ServiceInfo, bool) {
@@ -54,6 +68,9 @@ func (t *transaction) create() {
 	what, allowed := "created the service", append(slices.Clone(createTables), genesisTables...)
 	if t.id.SeqNo > 1 {
 		what, allowed = "started a recovery with a new service identity", append(slices.Clone(createTables), recoveryTables...)
+	}
+	if t.resumed() {
+		what = "resumed the service from what was sealed"
 	}
 	t.secretFrom = t.id.SeqNo
 	t.counted = false // the program may be another one
@@ -96,6 +113,14 @@ func (t *transaction) firstMembers() {
 // recovery looks at what a recovering service says of the one before it.
 func (t *transaction) recovery(info tables.ServiceInfo) {
 	before := t.service()
+	if t.resumed() {
+		if !t.mayResume() {
+			t.found(Violation, tables.Recovery, "", "the service resumes from what was sealed, which members did not allow")
+		}
+		if t.newServiceKey(before.Cert, info.Cert) || info.CurrentServiceCreateTxID == nil || *info.CurrentServiceCreateTxID != t.id {
+			t.found(Violation, tables.Service, "", "the service resumes and is another")
+		}
+	}
 	if info.Status != tables.ServiceRecovering {
 		t.found(Violation, tables.Service, "", "the service has a new identity and is %q, not Recovering: members did not agree to it", info.Status)
 	}

@@ -34,9 +34,12 @@ func (fx *effects) forApply(tx app.Tx) *js.Effects {
 		TriggerLedgerChunk:           func() error { return nil },
 		TriggerSnapshot:              func() error { return nil },
 		TransitionServiceToOpen:      func(previous, next []byte) error { return fx.openService(tx, previous, next) },
-		LatestLedgerSecretSeqno:      func() (synod.SeqNo, error) { return fx.secretFrom, nil },
-		GenerateEndorsedCertificate:  fx.endorsed,
-		GenerateNetworkCertificate:   fx.renewed,
+		SetSealedResume: func(allowed bool) error {
+			return tables.PutJSON(tx, tables.SealedResume, tables.UnitKey(), tables.SealedResumePolicy{Allowed: allowed})
+		},
+		LatestLedgerSecretSeqno:     func() (synod.SeqNo, error) { return fx.secretFrom, nil },
+		GenerateEndorsedCertificate: fx.endorsed,
+		GenerateNetworkCertificate:  fx.renewed,
 	}
 }
 

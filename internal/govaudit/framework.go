@@ -40,6 +40,8 @@ func (t *transaction) framework() {
 		}
 	}
 	switch {
+	case left[tables.Service] && t.unsealed():
+		take("went on with the ledger secrets that were sealed", tables.Service, tables.SubmittedShares, tables.LastRecoveryType, tables.EncryptedLedgerSecrets)
 	case left[tables.Service] && t.recovered():
 		t.report.Recoveries++
 		take("completed the recovery", tables.Service, tables.SubmittedShares, tables.HistoricalLedgerSecret,
@@ -85,6 +87,34 @@ func (t *transaction) recovered() bool {
 		return false
 	}
 	t.recoveredRows()
+	return true
+}
+
+// unsealed says whether the transaction makes the past ledger secrets of a service
+// known that resumes, to which members agreed beforehand; or, if they could not be
+// opened, asks for members' shares.
+func (t *transaction) unsealed() bool {
+	value, ok := t.unitValue(tables.Service)
+	report, _, err := tables.GetJSON[tables.RecoveryReport](t.before, tables.Recovery, tables.UnitKey())
+	if !ok || err != nil || !report.Resumed || !t.mayResume() || t.service().Status != tables.ServiceRecovering {
+		return false
+	}
+	want := t.store.Begin()
+	defer want.Release()
+	if t.setStatus(want, tables.ServiceWaitingForRecoveryShares) != nil {
+		return false
+	}
+	if record, _ := want.Get(tables.Service, tables.UnitKey()); !sameJSON(record, value) {
+		return false
+	}
+	if m := t.writes(tables.SubmittedShares); m != nil && len(m.Writes) > 0 {
+		return false
+	}
+	if v, ok := t.unitValue(tables.EncryptedLedgerSecrets); ok {
+		if err := secretsFor(t.before, v); err != nil {
+			t.found(Violation, tables.EncryptedLedgerSecrets, "", "ledger secrets for others than the nodes: %s", err)
+		}
+	}
 	return true
 }
 

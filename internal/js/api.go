@@ -99,7 +99,10 @@ type Effects struct {
 	TriggerLedgerChunk           func() error
 	TriggerSnapshot              func() error
 	// TransitionServiceToOpen gets PEM bytes; previous is nil if not given.
-	TransitionServiceToOpen     func(previous, next []byte) error
+	TransitionServiceToOpen func(previous, next []byte) error
+	// SetSealedResume is Synod's own: whether nodes may keep the service's keys on
+	// their disks, sealed to their platform.
+	SetSealedResume             func(allowed bool) error
 	LatestLedgerSecretSeqno     func() (synod.SeqNo, error)
 	GenerateEndorsedCertificate func(csrPEM, validFrom string, days int) (string, error)
 	GenerateNetworkCertificate  func(validFrom string, days int) (string, error)

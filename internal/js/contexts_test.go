@@ -13,13 +13,13 @@ func TestMembersOfEachContext(t *testing.T) {
   return names.filter(of).join(" ") }
 const names = ["console.log", "ccf.strToBuf", "ccf.crypto.sign", "ccf.gov.validateConstitution", "snp_attestation.verifySnpAttestation", "ccf.kv", "ccf.rpc.setApplyWrites", "ccf.rpc.setClaimsDigest",
   "ccf.consensus.getLastCommittedTxId", "ccf.consensus.getStatusForTxId", "ccf.consensus.getViewForSeqno", "ccf.historical.getStateRange", "ccf.historical.dropCachedStates",
-  "ccf.node.triggerLedgerRekey", "ccf.node.triggerLedgerChunk", "ccf.node.triggerSnapshot", "ccf.node.triggerRecoverySharesRefresh", "ccf.node.transitionServiceToOpen",
+  "ccf.node.triggerLedgerRekey", "ccf.node.triggerLedgerChunk", "ccf.node.triggerSnapshot", "ccf.node.triggerRecoverySharesRefresh", "ccf.node.transitionServiceToOpen", "ccf.node.setSealedResume",
   "ccf.network.getLatestLedgerSecretSeqno", "ccf.network.generateEndorsedCertificate", "ccf.network.generateNetworkCertificate",
   "ccf.refreshAppBytecodeCache", "ccf.setJwtPublicSigningKeys", "ccf.removeJwtPublicSigningKeys", "ccf.historicalState", "ccf.host", "ccf.digest", "ccf.node.shuffleSealedShares"];
 `
 	const common = "console.log ccf.strToBuf ccf.crypto.sign ccf.gov.validateConstitution snp_attestation.verifySnpAttestation ccf.kv"
 	const app = common + " ccf.rpc.setApplyWrites ccf.rpc.setClaimsDigest ccf.consensus.getLastCommittedTxId ccf.consensus.getStatusForTxId ccf.consensus.getViewForSeqno ccf.historical.getStateRange ccf.historical.dropCachedStates ccf.digest"
-	const apply = common + " ccf.node.triggerLedgerRekey ccf.node.triggerLedgerChunk ccf.node.triggerSnapshot ccf.node.triggerRecoverySharesRefresh ccf.node.transitionServiceToOpen" +
+	const apply = common + " ccf.node.triggerLedgerRekey ccf.node.triggerLedgerChunk ccf.node.triggerSnapshot ccf.node.triggerRecoverySharesRefresh ccf.node.transitionServiceToOpen ccf.node.setSealedResume" +
 		" ccf.network.getLatestLedgerSecretSeqno ccf.network.generateEndorsedCertificate ccf.network.generateNetworkCertificate ccf.refreshAppBytecodeCache ccf.setJwtPublicSigningKeys ccf.removeJwtPublicSigningKeys ccf.digest"
 	p := newPair(t, differentialEngines(t))
 	p.deploy(map[string]string{"m.js": look + `export function f() { return { body: look() } }`}, "POST /rw m.js f", `POST /ro m.js f {"mode":"readonly"}`)
@@ -57,7 +57,7 @@ const (
 	historical.dropCachedStates/1 historical.getStateRange/4 rpc rpc.setApplyWrites/1 rpc.setClaimsDigest/1`
 	membersOfApply = `
 	network network.generateEndorsedCertificate/3 network.generateNetworkCertificate/2 network.getLatestLedgerSecretSeqno/0
-	node node.transitionServiceToOpen/2 node.triggerLedgerChunk/0 node.triggerLedgerRekey/0
+	node node.setSealedResume/1 node.transitionServiceToOpen/2 node.triggerLedgerChunk/0 node.triggerLedgerRekey/0
 	node.triggerRecoverySharesRefresh/0 node.triggerSnapshot/0 refreshAppBytecodeCache/0 removeJwtPublicSigningKeys/1
 	setJwtPublicSigningKeys/3`
 )

@@ -101,6 +101,10 @@ func TestEffects(t *testing.T) {
 			did = append(did, fmt.Sprintf("open %v %q %s", previous == nil, previous, next))
 			return nil
 		},
+		SetSealedResume: func(allowed bool) error {
+			did = append(did, fmt.Sprint("seal ", allowed))
+			return nil
+		},
 		LatestLedgerSecretSeqno: func() (synod.SeqNo, error) { return 12, nil },
 		GenerateEndorsedCertificate: func(csr, from string, days int) (string, error) {
 			return fmt.Sprint("cert ", csr, from, days), nil
@@ -122,18 +126,20 @@ export function f() {
   ccf.kv["public:ccf.gov.x"].set(ccf.strToBuf("k"), ccf.strToBuf("v"));
   return [ccf.network.getLatestLedgerSecretSeqno(), ccf.network.generateEndorsedCertificate("csr", "now", 3),
     failed(() => ccf.node.triggerSnapshot()), failed(() => ccf.network.generateNetworkCertificate("now", 1)), failed(() => ccf.node.triggerLedgerChunk(1)),
-    failed(() => ccf.node.transitionServiceToOpen(1, 2)), failed(() => ccf.node.transitionServiceToOpen(undefined, undefined))];
+    failed(() => ccf.node.transitionServiceToOpen(1, 2)), failed(() => ccf.node.transitionServiceToOpen(undefined, undefined)),
+    ccf.node.setSealedResume(true), ccf.node.setSealedResume(false), failed(() => ccf.node.setSealedResume(1)), failed(() => ccf.node.setSealedResume())];
 }`,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `[12,"cert csrnow3","InternalError: Unable to request snapshot: no disk","InternalError: Error: this node does not offer it",` +
-		`"TypeError: Passed 1 arguments but expected none","TypeError: Previous service identity argument is not an array buffer","InternalError: Proposal requires a service identity"]`
+		`"TypeError: Passed 1 arguments but expected none","TypeError: Previous service identity argument is not an array buffer","InternalError: Proposal requires a service identity",null,null,` +
+		`"TypeError: allowed is not a boolean","TypeError: Passed 0 arguments, but expected 1"]`
 	if string(out) != want {
 		t.Errorf("got  %s\nwant %s", out, want)
 	}
-	wantDid := []string{"rekey", "refresh", "chunk", `open true "" next`, `open false "prev" next`, `jwt iss{"a":1}{"keys":[]}`, "remove iss"}
+	wantDid := []string{"rekey", "refresh", "chunk", `open true "" next`, `open false "prev" next`, `jwt iss{"a":1}{"keys":[]}`, "remove iss", "seal true", "seal false"}
 	if d := cmp.Diff(wantDid, did); d != "" {
 		t.Error(d)
 	}

@@ -99,6 +99,20 @@ var applyOps = []hostOp{
 		func(e *Effects) func() error { return e.TriggerLedgerChunk }),
 	trigger("triggerSnapshot", "Unable to request snapshot: %s", func(e *Effects) func() error { return e.TriggerSnapshot }),
 	{"node.transitionServiceToOpen", 2, transitionServiceToOpen},
+	{"node.setSealedResume", 1, func(v *vm, c *call, a args) (value, bool) {
+		v.effect()
+		if !a.want(1) {
+			return valExc, false
+		}
+		if a.at(0) != valTrue && a.at(0) != valFalse {
+			return v.throw(typeError, "allowed is not a boolean")
+		}
+		err := v.effectErr(c.effects.SetSealedResume != nil, func() error { return c.effects.SetSealedResume(a.at(0) == valTrue) })
+		if err != nil {
+			return v.throw(internalError, "Unable to set what nodes may seal: %s", err)
+		}
+		return valUndef, true
+	}},
 	{"network.getLatestLedgerSecretSeqno", 0, func(v *vm, c *call, a args) (value, bool) {
 		v.effect()
 		if !a.wantNone() {

@@ -152,7 +152,7 @@
     }
     ccf.node = part(
       'node', 'triggerLedgerRekey', 'triggerRecoverySharesRefresh', 'triggerLedgerChunk', 'triggerSnapshot',
-      'transitionServiceToOpen',
+      'transitionServiceToOpen', 'setSealedResume',
     );
     ccf.network = part(
       'network', 'getLatestLedgerSecretSeqno', 'generateEndorsedCertificate', 'generateNetworkCertificate',

@@ -51,6 +51,7 @@ func (n *Node) api() *app.App {
 	}
 	a.Post("/create", n.apiCreate).Hide()
 	local(a.Get("/recovery", n.apiRecovery).ReadOnly().Hide())
+	local(a.Get("/sealing", n.apiSealing).ReadOnly().Hide())
 	n.declareSnapshots(a)
 	n.declareChunks(a)
 	local(a.Post("/join", n.apiJoin, app.AnyCert).Hide())
@@ -222,7 +223,7 @@ func (n *Node) apiJSMetrics(c *app.Context) error {
 }
 
 func (n *Node) apiVersion(c *app.Context) error {
-	return c.JSON(map[string]any{"ccf_version": n.opts.Version, "quickjs_version": n.engine.Version(), "unsafe": false})
+	return c.JSON(map[string]any{"ccf_version": n.opts.Version, "quickjs_version": n.engine.Version(), "unsafe": false, "sealing_key": n.sealingSource()})
 }
 
 func (n *Node) apiReady(open func() bool, states ...startupState) app.Handler {

@@ -17,17 +17,22 @@ type attestation struct {
 	hostData    string // hex
 }
 
-// attest makes evidence over the node's key. The virtual platform proves
-// nothing, and the log says so.
-func (n *Node) attest() error {
+// findPlatform finds what makes evidence here, and seals.
+func (n *Node) findPlatform() error {
 	executable, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find the executable to attest: %w", err)
 	}
-	driver, err := attest.NewVirtual(executable, ".", os.Getpid())
-	if err != nil {
+	if n.driver, err = attest.NewVirtual(executable, ".", os.Getpid()); err != nil {
 		return fmt.Errorf("prepare attestation: %w", err)
 	}
+	return nil
+}
+
+// attest makes evidence over the node's key. The virtual platform proves
+// nothing, and the log says so.
+func (n *Node) attest() error {
+	driver := n.driver
 	data, err := attest.ReportDataOf(&n.id.key.PublicKey)
 	if err != nil {
 		return err

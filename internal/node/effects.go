@@ -35,6 +35,9 @@ func (n *Node) effects(t app.Tx) *js.Effects {
 			}
 			return err
 		},
+		SetSealedResume: func(allowed bool) error {
+			return tables.PutJSON(tx, tables.SealedResume, tables.UnitKey(), tables.SealedResumePolicy{Allowed: allowed})
+		},
 		LatestLedgerSecretSeqno: func() (synod.SeqNo, error) {
 			from, _ := n.secrets.Latest()
 			return from, nil
@@ -76,12 +79,7 @@ func (n *Node) openService(tx *kv.Tx, previous, next []byte) error {
 			next, info.Cert)
 	}
 	if info.Status == tables.ServiceRecovering {
-		tx.Clear(tables.SubmittedShares)
-		info.Status = tables.ServiceWaitingForRecoveryShares
-		if err := tables.PutJSON(tx, tables.LastRecoveryType, tables.UnitKey(), tables.RecoveryByShares); err != nil {
-			return err
-		}
-		return tables.PutJSON(tx, tables.Service, tables.UnitKey(), info)
+		return n.awaitSecrets(tx, info)
 	}
 	return n.markOpen(tx, info)
 }

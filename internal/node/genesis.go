@@ -210,6 +210,8 @@ func (n *Node) nodeInfo() (tables.NodeInfo, error) {
 		PublicKey:                 n.id.publicKey,
 		QuoteInfo:                 n.attested.quote,
 		RPCInterfaces:             interfaces,
+
+		WillLocallySealLedgerSecrets: n.cfg.OutputFiles.SealedLedgerSecretLocation != "",
 	}, nil
 }
 

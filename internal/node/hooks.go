@@ -26,6 +26,7 @@ func (n *Node) installHooks() {
 		{tables.Raft, n.onConfiguration},
 		{tables.EncryptedLedgerSecrets, n.onPastSecrets},
 		{tables.JWTIssuers, n.onIssuers},
+		{tables.SealedResume, n.onSealedResume},
 	} {
 		n.store.OnCommit(h.table, func(id synod.TxID, w kv.MapWrites) {
 			// What a service before this one did is history.
@@ -100,10 +101,12 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 			if err := n.service.set(info.Cert); err != nil {
 				n.fail("service certificate", id, err)
 			}
+			n.reseal()
 		}
 		if info.Status == tables.ServiceOpen && !n.serviceOpen.Swap(true) {
 			n.info(context.Background(), fmt.Sprintf("Service open at seqno %d", id.SeqNo))
 			close(n.ended)
+			n.reseal()
 			if n.govOpen.Load() && !n.hidden.Load() {
 				n.openApp()
 			}

@@ -96,6 +96,9 @@ func (n *Node) newIdentities(now time.Time) error {
 	if n.cfg.Command.Type == config.CommandJoin {
 		return nil // the service's key comes with its trust
 	}
+	if n.cfg.Command.Recover.SealedResume {
+		return n.unsealService()
+	}
 	service := &serviceState{}
 	if service.key, err = identity.NewKey(curve); err != nil {
 		return fmt.Errorf("make the service's key: %w", err)

@@ -110,7 +110,7 @@ func (n *Node) askToJoin(ctx context.Context, client *http.Client, target string
 		return nil, "", err
 	}
 	body, err := json.Marshal(joinRequest{
-		NodeInfoNetwork: tables.NodeInfo{NodeToNodeInterface: info.NodeToNodeInterface, RPCInterfaces: info.RPCInterfaces},
+		NodeInfoNetwork: tables.NodeInfo{NodeToNodeInterface: info.NodeToNodeInterface, RPCInterfaces: info.RPCInterfaces, WillLocallySealLedgerSecrets: info.WillLocallySealLedgerSecrets},
 		QuoteInfo:       info.QuoteInfo, PublicEncryptionKey: info.EncryptionPubKey, StartupSeqno: new(uint64(after)),
 		CertificateSigningRequest: info.CertificateSigningRequest, NodeData: info.NodeData, Synod: &spokenJoins,
 	})

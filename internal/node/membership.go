@@ -133,6 +133,7 @@ func (n *Node) keepMembership(ctx context.Context) error {
 		if !n.replica.Role().Leading {
 			continue
 		}
+		n.keepResuming(ctx)
 		n.keepOpening(ctx)
 		if err := n.completeRetirements(); err != nil && !errors.Is(err, consensus.ErrNotPrimary) && !errors.Is(err, consensus.ErrStopped) {
 			n.log.LogAttrs(ctx, slog.LevelWarn, "retirement not recorded", slog.String("err", err.Error()))

@@ -16,6 +16,7 @@ import (
 
 	"synod"
 	"synod/app"
+	"synod/internal/attest"
 	"synod/internal/config"
 	"synod/internal/consensus"
 	"synod/internal/evidence"
@@ -77,11 +78,14 @@ type Node struct {
 	n2n                           net.Listener
 	n2nAddr                       string
 	verifier                      *evidence.Verifier // of other nodes' signatures; the verifying worker's
+	driver                        attest.Driver
 	attested                      attestation
+	sealed                        sealed // what this node keeps on its disk of the service's secrets
 	wrotePID                      bool
 	genesis                       *genesis    // read at start, nil once the service is created
 	recovering                    *recovering // of a node that recovers a service
-	startup                       synod.TxID  // whose state this node began with: a snapshot's, or zero
+	resumed                       atomic.Pointer[resumeBegin]
+	startup                       synod.TxID // whose state this node began with: a snapshot's, or zero
 
 	peerCert atomic.Pointer[tls.Certificate] // what peers see
 	voters   atomic.Pointer[pb.ConfState]    // raft's committed configuration
@@ -93,6 +97,7 @@ type Node struct {
 	origin      atomic.Uint64 // the first transaction of the service; noOrigin until that is known
 	hidden      atomic.Bool   // the store holds public maps alone
 	private     atomic.Pointer[privateRecovery]
+	toSeal      chan struct{}    // something that keepSealed looks at
 	toRead      chan synod.SeqNo // from this entry on the ledger secrets of the past are known
 	ended       chan struct{}    // closed when the recovered service is open
 	state       atomic.Pointer[startupState]
@@ -130,6 +135,7 @@ func Start(opts Options) (*Node, error) {
 		roster: newRoster(), changed: make(chan struct{}, 1), tokens: tokenKeys{due: make(chan struct{}, 1)}, toSnapshot: make(chan snapshotJob, snapshotsWaitingMax),
 		wantSnapshot: make(chan struct{}, 1), toFetch: make(chan uint64, 1),
 	}
+	n.toSeal = make(chan struct{}, 1)
 	n.toRead, n.ended = make(chan synod.SeqNo, 1), make(chan struct{})
 	n.origin.Store(noOrigin)
 	n.setState(stateUninitialized)
@@ -161,6 +167,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error { return n.keepMembership(ctx) })
+	group.Go(func() error { return n.keepSealed(ctx) })
 	group.Go(func() error { return n.keepSnapshots(ctx) })
 	group.Go(func() error { return n.keepRecovery(ctx) })
 	group.Go(func() error { return n.keepTokenKeys(ctx) })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"time"
 
 	"synod"
 	"synod/internal/config"
@@ -17,6 +18,7 @@ import (
 	"synod/internal/kv"
 	"synod/internal/machine"
 	"synod/internal/recovery"
+	"synod/internal/sealing"
 	"synod/internal/secrets"
 	"synod/internal/snapshot"
 	"synod/internal/tables"
@@ -29,6 +31,8 @@ type recovering struct {
 	subject     []byte // of that certificate, DER
 	serviceData json.RawMessage
 	outcome     *recovery.Outcome // of the public part; nil before it is read
+	resumed     *sealing.Service  // what the service goes on from; nil if members recover it
+	before      int               // nodes that the service had
 }
 
 // noOrigin is what origin is while the service's first transaction is unknown.
@@ -110,6 +114,9 @@ func (n *Node) recoverPublic(ctx context.Context) error {
 	out, err := recovery.Public(ctx, n.ledger, n.store, begin, func(synod.TxID) {})
 	if err != nil {
 		return fmt.Errorf("recover the public ledger: %w", err)
+	}
+	if err := n.checkResume(out.Last); err != nil {
+		return &Error{ExitValidation, err}
 	}
 	if err := n.ledger.Truncate(out.Last.SeqNo); err != nil {
 		return fmt.Errorf("cut the ledger after %s: %w", out.Last, err)
@@ -206,6 +213,9 @@ func (n *Node) createRecovered() (*machine.Prepared, error) {
 		tx.Release()
 		return nil, err
 	}
+	if n.recovering.resumed != nil {
+		n.resumed.Store(&resumeBegin{time.Now(), n.recovering.before})
+	}
 	tx.SetFlag(kv.FlagChunkBefore)
 	return machine.Prepare(tx, claims), nil
 }
@@ -236,13 +246,16 @@ func (n *Node) succeedService(tx *kv.Tx) error {
 	}
 	out := n.recovering.outcome
 	at := out.Last
+	if n.recovering.resumed != nil && n.recovering.serviceData == nil {
+		n.recovering.serviceData = old.ServiceData
+	}
 	for _, row := range []struct {
 		table string
 		value any
 	}{
 		{tables.PreviousServiceIdentity, old.Cert},
 		{tables.PreviousServiceRoot, last.Root},
-		{tables.Recovery, tables.RecoveryReport{After: at, DroppedTo: max(out.Present, at.SeqNo), ReadableTo: max(out.Read, at.SeqNo)}},
+		{tables.Recovery, tables.RecoveryReport{After: at, DroppedTo: max(out.Present, at.SeqNo), ReadableTo: max(out.Read, at.SeqNo), Resumed: n.recovering.resumed != nil}},
 		{tables.Service, tables.ServiceInfo{
 			Cert: n.service.cert(), CurrentServiceCreateTxID: &synod.TxID{View: at.View + 2, SeqNo: at.SeqNo + 1},
 			PreviousServiceIdentityVersion: new(uint64(old.CurrentServiceCreateTxID.SeqNo)),
@@ -261,9 +274,13 @@ func (n *Node) succeedService(tx *kv.Tx) error {
 // else stays.
 func (n *Node) retireAll(tx *kv.Tx) error {
 	retired := map[string][]byte{}
+	n.recovering.before = 0
 	err := tables.EachJSON(tx, tables.Nodes, func(id string, row map[string]json.RawMessage) bool {
 		if string(row["status"]) == `"`+string(tables.NodeRetired)+`"` && string(row["retired_committed"]) == "true" {
 			return true
+		}
+		if string(row["status"]) == `"`+string(tables.NodeTrusted)+`"` {
+			n.recovering.before++
 		}
 		row["status"] = json.RawMessage(`"` + tables.NodeRetired + `"`)
 		row["retired_committed"] = json.RawMessage("true")

@@ -62,17 +62,22 @@ func (s *service) recoverCommand() object {
 func (s *service) folders() object {
 	return object{
 		"ledger": object{"directory": s.path("ledger")}, "snapshots": object{"directory": s.path("snapshots")},
-		"output_files": object{"pid_file": s.path("node.pid"), "node_certificate_file": s.path("nodecert.pem")},
+		"output_files": object{"pid_file": s.path("node.pid"), "node_certificate_file": s.path("nodecert.pem"), "sealed_ledger_secret_location": s.path("sealed")},
 	}
 }
 
 // tryRecover says why the node that should recover ends.
 func (s *service) tryRecover() error {
 	s.t.Helper()
+	return s.tryCommand(s.recoverCommand())
+}
+
+func (s *service) tryCommand(command object) error {
+	s.t.Helper()
 	cfg := object{"network": object{
 		"node_to_node_interface": object{"bind_address": "127.0.0.1:0"},
 		"rpc_interfaces":         object{"main": object{"bind_address": "127.0.0.1:0"}},
-	}, "command": s.recoverCommand()}
+	}, "command": command}
 	maps.Copy(cfg, s.folders())
 	r, err := s.begin(s.app, s.dir, cfg)
 	if err != nil {

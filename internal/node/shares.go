@@ -226,6 +226,7 @@ func (n *Node) onNewLedgerSecret(id synod.TxID, w kv.MapWrites) error {
 				return fmt.Errorf("cannot decrypt the ledger secret made at %s", id)
 			}
 			n.secrets.Add(secrets.Entry{From: id.SeqNo + 1, Secret: secrets.SecretFrom([32]byte(raw)), StoredAt: id.SeqNo})
+			n.reseal() // as early as this: a machine may fail once the entry is committed
 		}
 	}
 	return nil

@@ -55,6 +55,9 @@ func (n *Node) start() error {
 	if err := n.writeAddresses(); err != nil {
 		return err
 	}
+	if err := n.findPlatform(); err != nil {
+		return err
+	}
 	if err := n.newIdentities(time.Now()); err != nil {
 		return err
 	}

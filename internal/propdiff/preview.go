@@ -93,6 +93,12 @@ func (p *Preview) effects() *js.Effects {
 		TransitionServiceToOpen: func(_, _ []byte) error {
 			return note("the service opens, or asks for recovery shares after a recovery")()
 		},
+		SetSealedResume: func(allowed bool) error {
+			if !allowed {
+				return note("nodes remove what they have sealed: the service can come back by recovery shares alone")()
+			}
+			return note("nodes keep the service's key and ledger secrets on their disks, sealed to their platform: the service can come back without recovery shares")()
+		},
 		LatestLedgerSecretSeqno: func() (synod.SeqNo, error) { return 1, nil },
 		GenerateEndorsedCertificate: func(_, from string, days int) (string, error) {
 			return "(a new certificate)\n", note(fmt.Sprintf("a node gets a new certificate, from %s for %d days", from, days))()

@@ -96,6 +96,10 @@ const Raft = "public:synod.internal.raft"
 // node ID raw → seqno json of the snapshot. Other nodes have no row.
 const NodeStarts = "public:synod.internal.node_starts"
 
+// SealedResume is what members allow nodes to keep on their disks, sealed to their
+// platform: unit → SealedResumePolicy json. Without a row they allow nothing.
+const SealedResume = "public:synod.gov.sealed_resume"
+
 // Recovery says where a recovered service goes on, and what was dropped: unit →
 // RecoveryReport json, written by its first transaction.
 const Recovery = "public:synod.internal.recovery"

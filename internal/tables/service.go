@@ -108,4 +108,12 @@ type RecoveryReport struct {
 	After      synod.TxID  `json:"after"`       // the last signature of the service before
 	DroppedTo  synod.SeqNo `json:"dropped_to"`  // the last entry that the files claimed to hold; After's seqno if none was dropped
 	ReadableTo synod.SeqNo `json:"readable_to"` // the last of them that could be read
+	// Resumed says that the service goes on with the same key, as members allow in
+	// SealedResume: from what a node had sealed, without recovery shares.
+	Resumed bool `json:"resumed,omitempty"`
+}
+
+// SealedResumePolicy is the row of SealedResume.
+type SealedResumePolicy struct {
+	Allowed bool `json:"allowed"`
 }
