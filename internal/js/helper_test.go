@@ -148,7 +148,10 @@ func (fakeHistory) At(synod.SeqNo, []string, func(app.Reader) error) error { ret
 
 func (fakeHistory) Resumable(synod.TxID) error { return nil }
 
-func (fakeHistory) Changes(context.Context, synod.SeqNo, []string, func(*app.State) error, func(synod.TxID) error) error {
+// Admits lets anybody in.
+func (fakeHistory) Admits(app.FeedQuery) error { return nil }
+
+func (fakeHistory) Changes(context.Context, app.FeedQuery, func(*app.State) error, func(synod.TxID) error) error {
 	return nil
 }
 
