@@ -143,8 +143,8 @@ def skip(name):
     setattr(importlib.import_module(module), function, lambda *args, **keywords: None)
 
 
-def cut_signature(path):
-    """Takes the last entry off a chunk that is not complete, if it is a signature.
+def cut_signatures(path):
+    """Takes the signatures off the end of a chunk that is not complete.
 
     Entries start after 8 bytes; each has a version, flags, and its size in 6 bytes.
     """
@@ -152,15 +152,17 @@ def cut_signature(path):
         content = chunk.read()
         if int.from_bytes(content[:8], "little") != 0:
             return
-        at, last = 8, None
+        starts, at = [], 8
         while at < len(content):
-            last, at = at, at + 8 + int.from_bytes(content[at + 2 : at + 8], "little")
-        if last is not None and b"ccf.internal.signatures" in content[last:]:
-            chunk.truncate(last)
+            starts.append(at)
+            at += 8 + int.from_bytes(content[at + 2 : at + 8], "little")
+        while len(starts) > 1 and b"ccf.internal.signatures" in content[starts[-1] :]:
+            content = content[: starts.pop()]
+        chunk.truncate(len(content))
 
 
 def leave_unsigned():
-    """Lets nodes that stop lose the signature that they wrote last, as by a crash."""
+    """Lets nodes that stop lose the signatures that they wrote last, as by a crash."""
     stop = infra.network.Network.stop_all_nodes
 
     def stop_and_cut(self, *args, **keywords):
@@ -169,7 +171,7 @@ def leave_unsigned():
             for directory in node.remote.ledger_paths():
                 for name in os.listdir(directory) if os.path.isdir(directory) else []:
                     if re.fullmatch(r"ledger_\d+", name):
-                        cut_signature(os.path.join(directory, name))
+                        cut_signatures(os.path.join(directory, name))
         return result
 
     infra.network.Network.stop_all_nodes = stop_and_cut

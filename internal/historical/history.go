@@ -83,6 +83,7 @@ type History struct {
 	all       []*Follower                   // guarded by mu; that have not ended
 	timelines map[string]*timeline          // guarded by mu; by their maps
 	uses      int64                         // guarded by mu; of timelines
+	saidLacks time.Time                     // guarded by mu; see lacks
 	// checkpoints and tooLarge are guarded by mu, by the maps: what timelines can
 	// begin with, and from which entry on they take too much.
 	checkpoints map[string]*checkpoints

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -196,6 +197,9 @@ func (h *History) serve(ctx context.Context, r *request) {
 		have[s.id.SeqNo] = s
 		return nil
 	})
+	if len(lacking) > 0 {
+		h.lacks(ctx, lacking[0], err)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.held -= taken // what is kept of it is counted with the request
@@ -235,6 +239,27 @@ func (h *History) room(but *request, timeline *timeline) bool {
 		h.dropCheckpoints(timeline.key)
 	}
 	return h.held <= h.cfg.SoftLimit
+}
+
+// lacksEvery is how often the log says that the ledger lacks an entry, at most.
+const lacksEvery = time.Second
+
+// lacks says, now and then and in CCF's words, that the ledger of this node lacks
+// what somebody asks for.
+func (h *History) lacks(ctx context.Context, seqno synod.SeqNo, err error) {
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return
+	}
+	h.mu.Lock()
+	now := h.cfg.Now()
+	quiet := now.Before(h.saidLacks.Add(lacksEvery))
+	if !quiet {
+		h.saidLacks = now
+	}
+	h.mu.Unlock()
+	if !quiet {
+		h.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, fmt.Sprintf("Cannot find ledger file for seqno %d", seqno))
+	}
 }
 
 // have are the states of a request that others hold already, and the numbers

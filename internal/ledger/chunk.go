@@ -33,11 +33,12 @@ func appendTable(dst []byte, positions []uint32) []byte {
 
 // readTable returns the offset of the positions table, which is where the
 // entries end, and the positions. For an incomplete chunk it returns the file's
-// size and nil. A file too short for a header is an error.
+// size and nil. A file too short for a header is an error. Some of the words are
+// CCF's, which its suites look for.
 func readTable(r io.ReaderAt, size int64) (int64, []uint32, error) {
 	var header [chunkHeader]byte
 	if size < chunkHeader {
-		return 0, nil, corrupt(0, 0, "%d bytes are too few for a chunk", size)
+		return 0, nil, corrupt(0, 0, "Failed to read positions offset from ledger file: %d bytes are too few for a chunk", size)
 	}
 	if err := readFull(r, header[:], 0); err != nil {
 		return 0, nil, err
@@ -46,7 +47,10 @@ func readTable(r io.ReaderAt, size int64) (int64, []uint32, error) {
 	if offset == 0 {
 		return size, nil, nil
 	}
-	if offset < chunkHeader || offset > uint64(size) {
+	if offset > uint64(size) {
+		return 0, nil, corrupt(0, 0, "Invalid table offset %d greater than total file size %d", offset, size)
+	}
+	if offset < chunkHeader {
 		return 0, nil, corrupt(0, 0, "positions table at %d in a file of %d bytes", offset, size)
 	}
 	length := size - int64(offset)

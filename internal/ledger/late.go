@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"time"
@@ -21,6 +24,7 @@ const lookEvery = 250 * time.Millisecond
 type late struct {
 	chunks []*chunk  // ascending by start; guarded by Log.mu
 	looked time.Time // guarded by Log.mu
+	said   string    // the last of what was said of a chunk that cannot be read; guarded by Log.mu
 }
 
 // missing looks for the chunk of an entry that the log does not hold, as CCF does
@@ -44,6 +48,22 @@ func (l *Log) missing(seqno synod.SeqNo) *chunk {
 	defer l.mu.Unlock()
 	l.late.chunks = found
 	return l.late.find(seqno)
+}
+
+// notWhole says that a late chunk is not there yet: it is being copied, or somebody
+// has put something else in its place. The log says why, once.
+func (l *Log) notWhole(c *chunk, err error) error {
+	if !errors.Is(err, ErrMalformed) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.mu.Lock()
+	again := l.late.said == err.Error()
+	l.late.said = err.Error()
+	l.mu.Unlock()
+	if !again {
+		l.log.LogAttrs(context.Background(), slog.LevelWarn, "a ledger file in a read-only directory cannot be read yet", slog.String("err", err.Error()))
+	}
+	return fmt.Errorf("%s: %w", c.name, ErrNotFound)
 }
 
 // look lists the chunks of the read-only directories that the log lacks, of

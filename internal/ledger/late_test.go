@@ -2,11 +2,14 @@ package ledger_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +75,55 @@ func lateChunks(t *testing.T) {
 		if _, _, err := l.OpenCommitted(name); !errors.Is(err, ledger.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What lies in the place of a late chunk while it is copied, or by mistake, is
+// not there yet.
+func TestLateChunkNotWhole(t *testing.T) { synctest.Test(t, lateChunkNotWhole) }
+
+func lateChunkNotWhole(t *testing.T) {
+	late, main := t.TempDir(), t.TempDir()
+	must(t, os.CopyFS(main, os.DirFS("testdata/ledger")))
+	const chunk = "ledger_31-59.committed"
+	whole, err := os.ReadFile(filepath.Join(main, chunk))
+	must(t, err)
+	must(t, os.Remove(filepath.Join(main, chunk)))
+	var out bytes.Buffer
+	l := open(t, ledger.Config{Dir: main, ReadOnlyDirs: []string{late}, Log: slog.New(slog.NewTextHandler(&out, nil))})
+	defer l.Close()
+	beyond := slices.Clone(whole)
+	binary.LittleEndian.PutUint64(beyond, uint64(len(whole)+1))
+	for _, tt := range []struct {
+		content []byte
+		says    string
+	}{
+		{nil, "Failed to read positions offset from ledger file"},
+		{make([]byte, len(whole)), "cannot be read: invalid table offset (0)"},
+		{beyond, "greater than total file size"},
+		{whole[:len(whole)/2], "greater than total file size"},
+	} {
+		must(t, os.WriteFile(filepath.Join(late, chunk), tt.content, 0o600))
+		time.Sleep(time.Second) // a directory is looked at now and then
+		out.Reset()
+		for range 2 {
+			if _, err := l.Read(40, 40, 0); !errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrMalformed) {
+				t.Errorf("%d bytes: %v", len(tt.content), err)
+			}
+		}
+		if got := strings.Count(out.String(), tt.says); got != 1 {
+			t.Errorf("%d bytes: said %d times %q:\n%s", len(tt.content), got, tt.says, &out)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(late, chunk), whole, 0o600))
+	if _, err := l.Read(40, 40, 0); err != nil {
+		t.Error(err)
+	}
+	// What is whole and wrong is damage.
+	whole[len(whole)/2] ^= 1
+	must(t, os.WriteFile(filepath.Join(late, chunk), whole, 0o600))
+	if _, err := l.Read(31, 59, 0); errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("damage is called a hole: %v", err)
 	}
 }
 

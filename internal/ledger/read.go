@@ -99,6 +99,7 @@ type span struct {
 	last      synod.SeqNo // last entry readable
 	positions []uint32
 	end       int64 // where the entries end
+	late      bool  // the chunk has been put in place since Open
 }
 
 func (s *span) offset(seqno synod.SeqNo) int64 {
@@ -168,7 +169,7 @@ func (l *Log) at(seqno synod.SeqNo, fn func(span) error) error {
 			if c = l.missing(seqno); c == nil {
 				return fmt.Errorf("entry %d: %w", seqno, ErrNotFound)
 			}
-			s = span{path: c.path(), start: c.start, last: c.end}
+			s = span{path: c.path(), start: c.start, last: c.end, late: true}
 		}
 
 		err := l.use(c, &s, epoch, fn)
@@ -188,6 +189,9 @@ func (l *Log) use(c *chunk, s *span, epoch uint64, fn func(span) error) error {
 	}
 	if s.h == nil {
 		h, err := l.openChunk(c.dir, s)
+		if err != nil && s.late {
+			return l.notWhole(c, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -250,6 +254,9 @@ func (h *handle) load(start, end synod.SeqNo) error {
 		return ioError("stat", h.path, err)
 	}
 	h.end, h.positions, err = readTable(h.file, size)
+	if err == nil && h.positions == nil {
+		err = corrupt(0, 0, "a committed ledger file cannot be read: invalid table offset (0)")
+	}
 	if err == nil && uint64(len(h.positions)) != uint64(end-start+1) {
 		err = corrupt(0, 0, "%d positions for the entries %d to %d", len(h.positions), start, end)
 	}
