@@ -114,6 +114,9 @@ func (w *worker) startNode(ctx context.Context, s Step) error {
 	switch s.NodeKind {
 	case KindStart:
 		genesis, err := genesisOf(w.net.Desired, w.m.o.Operator)
+		if err == nil && w.net.Desired.Constitution != "" {
+			err = w.checkConstitution(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -305,9 +308,10 @@ func (w *worker) openEndpoint(ctx context.Context) error {
 			if w.net.Status.MadeAt.IsZero() {
 				w.net.Status.AppURI = "" // another port will do
 			}
-			return fmt.Errorf("the network's address is taken by another program: %w", err)
+			w.cannotOpen = fmt.Sprintf("the network's address %s is taken by another program: %v", trimScheme(w.net.Status.AppURI), err)
+			return errors.New(w.cannotOpen)
 		}
-		w.endpoint = e
+		w.endpoint, w.cannotOpen = e, ""
 		// Clients are told of it from now on, whatever happens to this process.
 		w.net.Status.AppURI = "https://" + e.address
 		w.route()

@@ -97,6 +97,7 @@ type Observed struct {
 	// EndpointServes says that the network's endpoint, which is open, answers with
 	// its certificate.
 	EndpointOpen, EndpointServes bool
+	EndpointError                string // why it could not be opened, for people
 	// OpenRefused says that the constitution leaves opening the service to members.
 	OpenRefused bool
 	// Target is the release that nodes should run, TargetHostData what identifies it;

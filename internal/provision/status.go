@@ -28,7 +28,7 @@ func conditions(old []arm.Condition, d arm.Desired, o Observed, steps []Step, ne
 		}
 	}
 	all := []arm.Condition{
-		{Type: arm.ConditionAvailable, Status: is(s.Status == "Open" && s.Primary != "" && o.EndpointServes), Reason: availability(d, o, living)},
+		{Type: arm.ConditionAvailable, Status: is(s.Status == "Open" && s.Primary != "" && o.EndpointServes), Reason: availability(d, o, living), Message: o.EndpointError},
 		{Type: arm.ConditionDegraded, Status: is(len(bad) > 0 || s.Known && voters < d.NodeCount), Reason: "NodesMissing"},
 		{Type: arm.ConditionQuorumAtRisk, Status: is(voters > 1 && (living-1)*2 <= voters), Reason: "OneMoreLoss"},
 		{Type: arm.ConditionProgressing, Status: "False", Reason: "AsWanted"},

@@ -45,9 +45,11 @@ type worker struct {
 	serving  string // the certificate that the endpoint was seen to serve
 	// openRefused says that members open the service, by the constitution.
 	openRefused bool
-	keepPolicy  bool // members let code join that the upgrade would have removed
-	ended       bool // there is nothing left of the network
-	failures    int  // steps in a row that failed
+	checked     string // the constitution that was found to be usable
+	cannotOpen  string // why the endpoint is not open
+	keepPolicy  bool   // members let code join that the upgrade would have removed
+	ended       bool   // there is nothing left of the network
+	failures    int    // steps in a row that failed
 	startAfter  time.Time
 	startPause  time.Duration
 	progress    time.Time // when a step was taken last
@@ -191,7 +193,7 @@ func (w *worker) once(ctx context.Context) time.Duration {
 			w.checkStuck(ctx, s)
 			return pause
 		case StepFail:
-			w.giveUp(ctx, s)
+			w.giveUp(ctx, &arm.Error{Code: s.Reason, Message: s.Message})
 			return pause
 		case StepStart:
 			if now := time.Now(); now.Before(w.startAfter) {
@@ -301,10 +303,9 @@ func (w *worker) lookAtEndpoint(ctx context.Context) {
 		w.closeEndpoint()
 	}
 	if w.endpoint == nil && o.Service.Known && w.port() != 0 {
-		if err := w.openEndpoint(ctx); err != nil { // it comes again as a step
-			w.complain(ctx, "cannot open an endpoint", err)
-		}
+		_ = w.openEndpoint(ctx) // it comes again as a step, whose failure is told
 	}
+	o.EndpointError = w.cannotOpen
 	if w.endpoint == nil || !o.Service.Known {
 		return
 	}
@@ -422,12 +423,11 @@ func (w *worker) failed(ctx context.Context, s Step, err error) time.Duration {
 		return busyPause
 	}
 	var wrong *arm.Error
-	if errors.As(err, &wrong) {
-		w.giveUp(ctx, Step{Kind: StepFail, Ordinal: -1, Reason: wrong.Code, Message: wrong.Message})
-		return idlePause
-	}
 	if errors.Is(err, errNotAlone) {
-		w.giveUp(ctx, Step{Kind: StepFail, Ordinal: -1, Reason: string(s.Kind), Message: err.Error()})
+		wrong = &arm.Error{Code: "ConstitutionDeniesOperator", Message: err.Error()}
+	}
+	if wrong != nil || errors.As(err, &wrong) {
+		w.giveUp(ctx, wrong)
 		return idlePause
 	}
 	w.checkStuck(ctx, Step{Kind: s.Kind, Ordinal: s.Ordinal, Message: err.Error()})
@@ -544,7 +544,7 @@ func (w *worker) end(ctx context.Context, status string, why *arm.Error) error {
 
 // giveUp ends an operation that comes to nothing. Of a network that was never made
 // nothing is left behind.
-func (w *worker) giveUp(ctx context.Context, s Step) {
+func (w *worker) giveUp(ctx context.Context, why *arm.Error) {
 	fresh := w.net.Status.MadeAt.IsZero()
 	if fresh {
 		for _, n := range w.seen.Nodes {
@@ -557,7 +557,7 @@ func (w *worker) giveUp(ctx context.Context, s Step) {
 	if w.op == nil {
 		return
 	}
-	w.m.o.Log.ErrorContext(ctx, "an operation fails", "network", w.name, "reason", s.Reason, "err", s.Message)
+	w.m.o.Log.ErrorContext(ctx, "an operation fails", "network", w.name, "code", why.Code, "err", why.Message)
 	w.net.Status.ProvisioningState = arm.StateFailed
 	if !fresh && w.restoring() {
 		w.net.Status.ProvisioningState = arm.StateSucceeded // nothing of what there is was touched
@@ -568,7 +568,7 @@ func (w *worker) giveUp(ctx context.Context, s Step) {
 	if err := w.m.o.Store.PutStatus(ctx, w.id, w.net.Status); err != nil {
 		w.complain(ctx, "cannot store a status", err)
 	}
-	if err := w.end(ctx, arm.OperationFailed, &arm.Error{Code: s.Reason, Message: s.Message}); err != nil {
+	if err := w.end(ctx, arm.OperationFailed, why); err != nil {
 		w.complain(ctx, "cannot end an operation", err)
 	}
 }
@@ -584,8 +584,8 @@ func (w *worker) givenUp() bool {
 // checkStuck gives an operation up on which nothing has happened for long.
 func (w *worker) checkStuck(ctx context.Context, s Step) {
 	if w.op != nil && time.Since(w.progress) > stuckAfter {
-		w.giveUp(ctx, Step{
-			Kind: StepFail, Ordinal: -1, Reason: "Timeout",
+		w.giveUp(ctx, &arm.Error{
+			Code:    "Timeout",
 			Message: fmt.Sprintf("nothing has come of %s for %v: %s", stepName(s), stuckAfter, s.Message),
 		})
 	}
