@@ -25,7 +25,7 @@ func TestWhatCannotBeMade(t *testing.T) {
 		d          func() arm.Desired
 		code, says string
 	}{
-		{"certificate", func() arm.Desired { return desired(3, bad) }, "FirstNode", "command.start.members[0]"},
+		{"certificate", func() arm.Desired { return desired(3, bad) }, "FirstNodeFailed", "command.start.members[0]"},
 		{"release", func() arm.Desired {
 			d := desired(1, good)
 			d.Release = "none"

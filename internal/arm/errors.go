@@ -9,7 +9,7 @@ import (
 const providerName = "Microsoft.ConfidentialLedger"
 
 // The codes of ARM's errors that we answer with; docs/errors.md says what each
-// means to its receiver.
+// means to its receiver. Operations end with those of package provision too.
 const (
 	CodeAlreadyExists         = "ResourceAlreadyExists"
 	CodeAuthenticationFailed  = "AuthenticationFailed"

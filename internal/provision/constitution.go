@@ -55,9 +55,9 @@ func denied(report *conlint.Report) error {
 			f := report.Findings[0]
 			text = fmt.Sprintf("line %d: %s", f.Line, f.What)
 		}
-		return &arm.Error{Code: "ConstitutionInvalid", Target: target, Message: "The constitution cannot be used: " + text + "."}
+		return &arm.Error{Code: CodeConstitutionInvalid, Target: target, Message: "The constitution cannot be used: " + text + "."}
 	}
-	return &arm.Error{Code: "ConstitutionDeniesOperator", Target: target, Message: fmt.Sprintf(
+	return &arm.Error{Code: CodeConstitutionDeniesOperator, Target: target, Message: fmt.Sprintf(
 		"The constitution does not let the operator, a member with is_operator in its data, pass alone: %s. Without that nodes cannot be replaced nor certificates renewed. Start from the shipped constitution (synod constitution lint managed).",
 		strings.Join(missing, ", "))}
 }

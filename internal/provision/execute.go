@@ -144,7 +144,7 @@ func genesisOf(d arm.Desired, op *Operator) (Genesis, error) {
 	switch {
 	case g.Constitution != "" && d.AppSourceURI == arm.AppSample:
 		return g, &arm.Error{
-			Code: "InvalidRequestContent", Target: "properties.deploymentType.appSourceUri",
+			Code: arm.CodeInvalidContent, Target: "properties.deploymentType.appSourceUri",
 			Message: "The sample application comes with the shipped constitution only: leave out the constitution, or deploy an application by proposal.",
 		}
 	case g.Constitution != "":

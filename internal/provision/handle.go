@@ -27,7 +27,7 @@ func (w *worker) handler() Handler {
 		return nil
 	}
 	return func(context.Context, arm.Network, arm.Operation, func(string, string, string)) (json.RawMessage, error) {
-		return nil, &arm.Error{Code: "NotImplemented", Message: "This server does not do operations of kind " + w.op.Kind + "."}
+		return nil, &arm.Error{Code: CodeNotImplemented, Message: "This server does not do operations of kind " + w.op.Kind + "."}
 	}
 }
 
@@ -45,7 +45,7 @@ func (w *worker) handle(ctx context.Context, h Handler) time.Duration {
 		w.m.o.Log.ErrorContext(ctx, "an operation fails", "network", w.name, "kind", w.op.Kind, "err", err.Error())
 		status = arm.OperationFailed
 		if !errors.As(err, &why) {
-			why = &arm.Error{Code: "OperationFailed", Message: err.Error()}
+			why = &arm.Error{Code: CodeOperationFailed, Message: err.Error()}
 		}
 	}
 	w.op.Result = result

@@ -207,7 +207,7 @@ func (p *planner) begin() {
 		}
 	}
 	if !p.o.TargetKnown {
-		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: "ReleaseUnknown", Message: fmt.Sprintf("this server has no release %q", p.o.Target)})
+		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: CodeReleaseUnknown, Message: fmt.Sprintf("this server has no release %q", p.o.Target)})
 		return
 	}
 	p.add(Step{Kind: StepStart, Ordinal: -1, NodeKind: kind, Zone: p.zone(), Release: p.o.Target, Reason: "FirstNode"})
@@ -227,7 +227,7 @@ func (p *planner) failedFirst() bool {
 		tries, why = n.Ordinal+1, n.Why
 	}
 	if tries >= firstTries {
-		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: "FirstNode", Message: fmt.Sprintf("the first node ended %d times, at last with: %s", tries, why)})
+		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: CodeFirstNodeFailed, Message: fmt.Sprintf("the first node ended %d times, at last with: %s", tries, why)})
 		return true
 	}
 	for _, n := range p.o.Nodes {
@@ -496,7 +496,7 @@ func (p *planner) exchange(well []NodeView) bool {
 	case old == 0:
 		return false
 	case !p.o.TargetKnown:
-		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: "ReleaseUnknown", Message: fmt.Sprintf("this server has no release %q", p.o.Target)})
+		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: CodeReleaseUnknown, Message: fmt.Sprintf("this server has no release %q", p.o.Target)})
 	case p.mayJoin():
 		p.start("Upgrade")
 	case p.o.Approving:
@@ -506,7 +506,7 @@ func (p *planner) exchange(well []NodeView) bool {
 		})
 	case p.d.UpgradeStrategy == arm.Unsupervised:
 		p.add(Step{
-			Kind: StepFail, Ordinal: -1, Release: p.o.Target, Reason: "ReleaseNotApproved",
+			Kind: StepFail, Ordinal: -1, Release: p.o.Target, Reason: CodeReleaseNotApproved,
 			Message: fmt.Sprintf("the join policy does not have release %s: members can approve it first, or upgrade supervised", p.o.Target),
 		})
 	default:

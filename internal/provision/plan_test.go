@@ -103,7 +103,7 @@ func TestPlan(t *testing.T) {
 		"the first node starts":               {nodes: []string{"0"}, change: unknown(true), want: []string{"Wait FirstNode"}},
 		"the first node died":                 {nodes: []string{"0 d"}, change: unknown(true), want: []string{"DiscardNode 0 Ended", "StartNode Start a first FirstNode"}},
 		"the first node hangs":                {nodes: []string{"0 o"}, change: unknown(true), want: []string{"DiscardNode 0 NoAnswer"}},
-		"the first node died again and again": {nodes: []string{"2 d"}, change: unknown(true), want: []string{"Fail FirstNode"}},
+		"the first node died again and again": {nodes: []string{"2 d"}, change: unknown(true), want: []string{"Fail FirstNodeFailed"}},
 		"no such release":                     {change: func(o *Observed) { unknown(true)(o); o.TargetKnown = false }, want: []string{"Fail ReleaseUnknown"}},
 		"from a backup": {
 			desired: func(d *arm.Desired) { d.RestoreFrom = &arm.RestoreSource{Share: "x"} }, change: unknown(true),

@@ -424,7 +424,7 @@ func (w *worker) failed(ctx context.Context, s Step, err error) time.Duration {
 	}
 	var wrong *arm.Error
 	if errors.Is(err, errNotAlone) {
-		wrong = &arm.Error{Code: "ConstitutionDeniesOperator", Message: err.Error()}
+		wrong = &arm.Error{Code: CodeConstitutionDeniesOperator, Message: err.Error()}
 	}
 	if wrong != nil || errors.As(err, &wrong) {
 		w.giveUp(ctx, wrong)
@@ -585,7 +585,7 @@ func (w *worker) givenUp() bool {
 func (w *worker) checkStuck(ctx context.Context, s Step) {
 	if w.op != nil && time.Since(w.progress) > stuckAfter {
 		w.giveUp(ctx, &arm.Error{
-			Code:    "Timeout",
+			Code:    CodeOperationTimedOut,
 			Message: fmt.Sprintf("nothing has come of %s for %v: %s", stepName(s), stuckAfter, s.Message),
 		})
 	}
@@ -595,7 +595,7 @@ func (w *worker) checkStuck(ctx context.Context, s Step) {
 // half-made: a network that was not made yet goes, and an upgrade for which members
 // have not voted. Others go on.
 func (w *worker) cancel(ctx context.Context) bool {
-	why := &arm.Error{Code: "Canceled", Message: "The operation was canceled."}
+	why := &arm.Error{Code: CodeCanceled, Message: "The operation was canceled."}
 	switch {
 	case w.op.Kind == arm.KindCreate && w.net.Status.MadeAt.IsZero():
 		if err := w.look(ctx); err != nil {

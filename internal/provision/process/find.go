@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"synod/internal/provision"
 )
@@ -76,6 +77,10 @@ func findProcess(home string) (found, bool) {
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil || !commandHas(pid, configFile(home)) {
+			continue
+		}
+		// A node leads its group; what it forks has its command line for a moment.
+		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
 			continue
 		}
 		if began, ok := beginOf(pid); ok {
