@@ -179,11 +179,11 @@ func TestFaults(t *testing.T) {
 		},
 		"node module": {good + "-- src/a.ts --\nimport x from 'fs';\nexport const f = x;\n", []string{`"fs"`}, "no Node.js modules"},
 		"all faults at once": {`-- app.json --
-{"endpoints":{"x":{"fetch":{},"get":{"js_module":"a.js","mode":"rw","authn_policies":["nobody",{"all_of":[]}],"openapi":3}}}}
+{"endpoints":{"x":{"fetch":{},"get":{"js_module":"a.js","mode":"rw","authn_policies":["nobody",{"all_of":[]}],"openapi":3},"put":{"openapi":{"x-synod-feed":{"maps":[]}}}}}}
 `, []string{
 			"endpoints.x: the path does not start with /", "endpoints.x.fetch: is not an HTTP method",
 			"js_function: is missing", `mode: "rw" is not known`, "forwarding_required: is missing",
-			`authn_policies[0]: "nobody"`, "authn_policies[1]", "openapi: is not an object",
+			`authn_policies[0]: "nobody"`, "authn_policies[1]", "openapi: is not an object", "openapi.x-synod-feed: names no maps",
 		}, ""},
 		"outside src": {
 			"-- app.json --\n" + manifest("../a.js", "f") + "\n-- a.js --\nexport const f = 1;\n",

@@ -112,7 +112,22 @@ func checkProperties(p properties, where string, fault func(where, text, hint st
 	if t := bytes.TrimSpace(p.OpenAPI); len(t) > 0 && t[0] != '{' && string(t) != "null" {
 		fault(where+".openapi", "is not an object", "")
 	}
+	checkFeed(p.OpenAPI, where+".openapi", fault)
 	return e
+}
+
+// checkFeed looks at what makes an endpoint a change feed: see docs/history.md.
+func checkFeed(openapi json.RawMessage, where string, fault func(where, text, hint string)) {
+	var has struct {
+		Feed json.RawMessage `json:"x-synod-feed"`
+	}
+	if json.Unmarshal(openapi, &has) != nil || has.Feed == nil {
+		return
+	}
+	var feed struct{ Maps []string }
+	if err := json.Unmarshal(has.Feed, &feed); err != nil || len(feed.Maps) == 0 {
+		fault(where+".x-synod-feed", "names no maps", `use {"maps": ["public:records"]}`)
+	}
 }
 
 func checkPolicy(raw json.RawMessage, where string, fault func(where, text, hint string)) {

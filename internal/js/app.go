@@ -69,6 +69,7 @@ type scriptEndpoint struct {
 	row      []byte
 	endpoint *app.Endpoint
 	props    tables.EndpointProperties
+	feed     []string // the maps that it is a feed of; nil for none
 	err      error // what a request to it is answered
 }
 
@@ -174,6 +175,10 @@ func (s *scriptApp) parseEndpoint(key string, row []byte) *scriptEndpoint {
 	// endpoint stays in the list.
 	if e.endpoint.Policies, e.err = policiesOf(e.props.AuthnPolicies); e.err != nil {
 		e.err = synod.Errorf(500, synod.CodeInternalError, "%s", e.err)
+	}
+	feed, err := feedOf(e.endpoint)
+	if e.feed = feed; err != nil && e.err == nil {
+		e.err = synod.Errorf(500, synod.CodeInternalError, "Endpoint %s: %s", key, err)
 	}
 	return e
 }

@@ -21,6 +21,9 @@ const (
 // run answers one request with the endpoint's function.
 func (s *scriptApp) run(c *app.Context, e *scriptEndpoint) error {
 	host := s.hostOf(c)
+	if e.feed != nil && !c.Request.Header.Has(app.TransactionHeader) {
+		return s.follow(c, e, host)
+	}
 	if e.endpoint.Mode != app.Historical {
 		return s.runOn(c, e, host, nil)
 	}
