@@ -70,7 +70,7 @@ type scriptEndpoint struct {
 	endpoint *app.Endpoint
 	props    tables.EndpointProperties
 	feed     []string // the maps that it is a feed of; nil for none
-	err      error // what a request to it is answered
+	err      error    // what a request to it is answered
 }
 
 // Resolve looks for the exact path, then for templates.
