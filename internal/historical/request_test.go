@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -116,8 +117,15 @@ func TestRefusedRequests(t *testing.T) {
 	delete(p.entries, 23)
 	var wire *synod.Error
 	const lacking = "Historical transaction 2.23 is not currently available. The ledger of this node does not hold it: ask another node"
-	if _, err := p.State(txID(t, "2.23")); !errors.Is(err, app.ErrNotYet) || !strings.HasPrefix(err.Error(), lacking) {
-		t.Errorf("an entry that is not there: %v", err)
+	var said bytes.Buffer
+	p.cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	for range 2 {
+		if _, err := p.State(txID(t, "2.23")); !errors.Is(err, app.ErrNotYet) || !strings.HasPrefix(err.Error(), lacking) {
+			t.Errorf("an entry that is not there: %v", err)
+		}
+	}
+	if n := strings.Count(said.String(), "Cannot find ledger file for seqno 23"); n != 1 {
+		t.Errorf("said %d times: %s", n, &said)
 	}
 	p.entries[26] = bytes.Clone(p.entries[24])
 	if _, err := p.State(txID(t, "2.26")); !errors.As(err, &wire) || wire.Status != 500 || !errors.Is(err, wire) {
