@@ -10,7 +10,7 @@ CHAOS_FLAGS   ?= -election 2s -strict
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
 AZURE_DEPS     = e2e/azure/js/node_modules/.package-lock.json
 
-.PHONY: help build portal run test unit race lint fmt fuzz bench e2e chaos ccf-suites generate setup tidy clean
+.PHONY: help build portal run sandbox test unit race lint fmt fuzz bench bench-managed e2e chaos ccf-suites generate setup tidy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,7 +21,10 @@ build: generate portal ## all binaries into bin/
 portal: ## the browser portal into internal/portal/dist (nothing to do if up to date); without Node.js it is left out
 	@if command -v node >/dev/null; then node portal/build.mjs; else echo "no Node.js: the portal is left out" >&2; fi
 
-run: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
+run: build ## a managed service with its portal, gone again with Ctrl-C
+	bin/synod server --temp
+
+sandbox: build $(SAMPLE_DEPS) ## an open service with the TypeScript sample on https://127.0.0.1:8000
 	bin/synod sandbox --app examples/logging-ts
 
 test: unit e2e lint ## everything that CI runs
@@ -45,6 +48,10 @@ fuzz: generate ## every fuzz target for FUZZTIME
 
 bench: build ## figures beside their goals
 	tools/bench
+
+bench-managed: build ## the managed service with 100 networks: its API's times, what it costs at rest
+	$(GO) test ./internal/arm -run '^$$' -bench HundredNetworks -benchtime 5000x
+	$(GO) test -tags e2e -count=1 -timeout 30m -v -run TestManyNetworks ./e2e/azure -args -networks 100
 
 e2e: build setup $(SAMPLE_DEPS) $(AZURE_DEPS) ## real binaries, judged by CCF's own Python package and Azure's SDKs
 	$(GO) test -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/snapshot ./internal/sim

@@ -31,6 +31,7 @@ import (
 // target is a managed service that clients are let loose on.
 type target struct {
 	url, ca, token, data    string
+	pid                     int    // of the server
 	backup, share, restarts string // "" if there is none
 	broken                  string
 }
@@ -242,7 +243,7 @@ func startServer(t *testing.T) *target {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "config.json")
-	if err := os.WriteFile(config, []byte(`{"endpoint":{"portsFrom":18600,"portsTo":18700}}`), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(`{"endpoint":{"portsFrom":19600,"portsTo":19900}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), repo("bin", "synod"), "server", "--data", data, "--listen", "127.0.0.1:0", "--config", config)
@@ -275,7 +276,7 @@ func startServer(t *testing.T) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &target{url: info.URL, ca: info.CA, token: strings.TrimSpace(string(token)), data: data}
+	return &target{url: info.URL, ca: info.CA, token: strings.TrimSpace(string(token)), data: data, pid: cmd.Process.Pid}
 }
 
 // stub is the API over a store whose operations end by themselves.
