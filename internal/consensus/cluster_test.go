@@ -289,6 +289,28 @@ func mustRoot(t *testing.T, tree *evidence.Tree, seqno synod.SeqNo) [32]byte {
 	return root
 }
 
+// TestCatchUp: a node that begins with nothing takes what the others have, which
+// is opened on several processors.
+func TestCatchUp(t *testing.T) {
+	g := newGroup(t, 1)
+	var last synod.TxID
+	for i := range 4 * openAheadMin {
+		last = g.write(fmt.Sprintf("k%d", i), "v")
+	}
+	g.committed(last, g.leader())
+	g.wanted.Store(&Membership{1: true, 2: true})
+	m := g.start(2, false)
+	g.settle(2)
+	last = g.write("after", "v")
+	g.committed(last, m)
+	if m.value("k0") != "v" || m.value("after") != "v" {
+		t.Error("the new node lacks a write")
+	}
+	if root, err := m.tree.RootAt(last.SeqNo); err != nil || root != mustRoot(t, g.leader().tree, last.SeqNo) {
+		t.Errorf("its root is %x, %v", root, err)
+	}
+}
+
 // TestLeaderIsLost: what was committed stays, what the lost leader had not
 // replicated becomes invalid, and the lost leader follows when it is back.
 func TestLeaderIsLost(t *testing.T) {

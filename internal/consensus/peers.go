@@ -39,18 +39,28 @@ func (r *Replica) Unreachable(name uint64) {
 	r.Receive(&pb.Message{Type: pb.MsgUnreachable.Enum(), From: new(name), To: new(r.cfg.ID)})
 }
 
-// stepMax bounds how many messages raft takes before it is asked what follows.
-const stepMax = 64
+// Bounds of stepAll.
+const (
+	// stepMax bounds how many messages raft takes before it is asked what follows.
+	stepMax = 64
+	// stepEntriesMax bounds their entries but for the last message's: the disk is to
+	// write some of many while others are checked.
+	stepEntriesMax = 512
+)
 
 // stepAll hands raft a message and those that wait behind it, so that what they
 // bring is stored, sent and answered together. A message that may change who leads
 // is the last of them: what follows from it comes first.
 func (r *Replica) stepAll(m *pb.Message) {
+	entries := 0
 	for range stepMax {
 		r.step(m)
 		switch m.GetType() {
 		case pb.MsgApp, pb.MsgAppResp, pb.MsgHeartbeat, pb.MsgHeartbeatResp:
 		default:
+			return
+		}
+		if entries += len(m.GetEntries()); entries > stepEntriesMax {
 			return
 		}
 		select {
@@ -109,12 +119,8 @@ func isNudge(m *pb.Message) bool {
 
 // checkKind makes sure that an entry changes the configuration exactly when it
 // writes the row that says so, alone.
-func (s *store) checkKind(e *pb.Entry) error {
-	parsed, err := ledger.ParseEntry(e.GetData())
-	if err != nil {
-		return err
-	}
-	if s.kindOf(parsed) != e.GetType() {
+func (s *store) checkKind(e *pb.Entry, parsed *ledger.Entry) error {
+	if parsed != nil && s.kindOf(parsed) != e.GetType() {
 		return fmt.Errorf("entry %s is sent as %s", parsed.TxID, e.GetType())
 	}
 	return nil

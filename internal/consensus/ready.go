@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"synod"
+	"synod/internal/machine"
 )
 
 // ready does what raft asks for until it asks for nothing. The order is the
@@ -162,7 +165,8 @@ func (r *Replica) roleChanged() {
 // the configuration, whose bytes it gets here. Those that this node ordered
 // are there already.
 func (r *Replica) take(entries []*pb.Entry) {
-	for _, e := range entries {
+	opened := r.openAhead(entries)
+	for i, e := range entries {
 		id := synod.TxID{View: synod.View(e.GetTerm()), SeqNo: synod.SeqNo(e.GetIndex())}
 		switch {
 		case r.ordersAt(id):
@@ -172,12 +176,36 @@ func (r *Replica) take(entries []*pb.Entry) {
 		case len(e.GetData()) == 0:
 			r.open(e, id)
 		default:
-			r.receive(e, id)
+			r.receive(e, id, opened[i])
 		}
 		if r.failed != nil {
 			return
 		}
 	}
+}
+
+// openAheadMin is from how many entries on they are opened on several processors.
+const openAheadMin = 128
+
+// openAhead opens entries of another node that come in great number, for a node that
+// catches up: the places of those that are not opened are nil.
+func (r *Replica) openAhead(entries []*pb.Entry) []*machine.Opened {
+	opened := make([]*machine.Opened, len(entries))
+	workers := runtime.GOMAXPROCS(0)
+	if r.leading || len(entries) < openAheadMin || workers == 1 {
+		return opened
+	}
+	var wg sync.WaitGroup
+	size := (len(entries) + workers - 1) / workers
+	for from := 0; from < len(entries); from += size {
+		wg.Go(func() {
+			for i := from; i < min(from+size, len(entries)); i++ {
+				opened[i] = r.cfg.Machine.Open(entries[i].GetData())
+			}
+		})
+	}
+	wg.Wait()
+	return opened
 }
 
 // ordersAt says whether the entry is one that this replica has ordered.
@@ -191,23 +219,26 @@ func (r *Replica) ordersAt(id synod.TxID) bool {
 
 // receive takes an entry of another node. If its place is taken, what this
 // node has from there on was never committed, and goes.
-func (r *Replica) receive(e *pb.Entry, id synod.TxID) {
+func (r *Replica) receive(e *pb.Entry, id synod.TxID, opened *machine.Opened) {
 	if id.SeqNo <= r.last {
 		r.undo(id.SeqNo - 1)
 	}
-	if err := r.receiveNext(e, id); err != nil {
+	if err := r.receiveNext(e, id, opened); err != nil {
 		r.failed = fmt.Errorf("an entry from another node: %w", err)
 	}
 }
 
-func (r *Replica) receiveNext(e *pb.Entry, id synod.TxID) error {
+func (r *Replica) receiveNext(e *pb.Entry, id synod.TxID, opened *machine.Opened) error {
 	if id.SeqNo != r.last+1 {
 		return fmt.Errorf("%s after %d", id, r.last)
 	}
-	if err := r.store.checkKind(e); err != nil {
+	if opened == nil {
+		opened = r.cfg.Machine.Open(e.GetData())
+	}
+	if err := r.store.checkKind(e, opened.Entry); err != nil {
 		return err
 	}
-	rec, err := r.cfg.Machine.Receive(e.GetData())
+	rec, err := r.cfg.Machine.Take(opened)
 	if err != nil {
 		return err
 	}

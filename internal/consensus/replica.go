@@ -70,6 +70,9 @@ const (
 	// uncommittedBytesMax bounds the memory of entries that are ordered and not
 	// committed. It is held before ordering, so that raft never has to refuse.
 	uncommittedBytesMax = 256 << 20
+	// inflightBytesMax bounds the entries on their way to one node: half of what a
+	// link holds.
+	inflightBytesMax = 32 << 20
 	// inboxMax bounds the messages of other nodes that wait.
 	inboxMax = 1024
 	// readsMax bounds the linearizable reads that wait to be asked for.
@@ -343,6 +346,7 @@ func (r *Replica) Join(begin *Start) error {
 		AsyncStorageWrites:        true,
 		MaxSizePerMsg:             1 << 20,
 		MaxInflightMsgs:           256,
+		MaxInflightBytes:          inflightBytesMax,
 		CheckQuorum:               true,
 		PreVote:                   true,
 		DisableProposalForwarding: true,

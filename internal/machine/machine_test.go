@@ -172,3 +172,30 @@ func BenchmarkOrder(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// TestTakeOpensAgain: entries that are opened ahead of one that changes the secret are
+// opened with the secret that it brought.
+func TestTakeOpensAgain(t *testing.T) {
+	var raw [32]byte
+	next := secrets.SecretFrom(raw)
+	leader, follower := newFixture(), newFixture()
+	first := leader.order(t, put("p", "a", "1"))
+	leader.secrets.Set(2, next)
+	second := leader.order(t, put("p", "b", "2"))
+
+	opened := []*Opened{follower.Open(first), follower.Open(second)}
+	if opened[1].err == nil {
+		t.Fatal("an entry is opened with another secret than its own")
+	}
+	if _, err := follower.Take(opened[0]); err != nil {
+		t.Fatal(err)
+	}
+	follower.secrets.Set(2, next)
+	rec, err := follower.Take(opened[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(rec.WriteSet.Maps[0].Writes[0].Value); got != "2" || follower.Tree.Root() != leader.Tree.Root() {
+		t.Errorf("it writes %q; root %x, want %x", got, follower.Tree.Root(), leader.Tree.Root())
+	}
+}

@@ -30,54 +30,91 @@ type Received struct {
 // it with the secret for its place and checks tag, commit evidence and, of a
 // signature, the root. The store is as before; Install follows once the entry
 // is committed. After an error nothing has changed.
-func (m *Machine) Receive(raw []byte) (*Received, error) {
-	e, err := ledger.ParseEntry(raw)
-	if err != nil {
-		return nil, err
+func (m *Machine) Receive(raw []byte) (*Received, error) { return m.Take(m.Open(raw)) }
+
+// Opened is an entry that is parsed, decrypted and hashed, and not taken yet.
+type Opened struct {
+	Entry  *ledger.Entry   // nil if the bytes are none
+	secret *secrets.Secret // that it was opened with; nil if there was none
+	rec    *Received
+	leaf   [32]byte
+	err    error
+}
+
+// Open does of Receive what depends on no other entry, which is most of it. It may
+// be called from several goroutines at once.
+func (m *Machine) Open(raw []byte) *Opened {
+	o := &Opened{}
+	if o.Entry, o.err = ledger.ParseEntry(raw); o.err != nil {
+		return o
 	}
-	rec, err := m.open(e)
-	if err != nil {
-		return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
+	if o.rec, o.secret, o.err = m.open(o.Entry); o.err != nil {
+		o.err = fmt.Errorf("entry %s: %w", o.Entry.TxID, o.err)
+		return o
 	}
-	m.Tree.Append(e.Leaf())
+	o.leaf = o.Entry.Leaf()
+	return o
+}
+
+// Take does the rest of Receive: the entry is the next of the log. If another secret
+// has come for its place since it was opened, it is opened again.
+func (m *Machine) Take(o *Opened) (*Received, error) {
+	if o.Entry != nil {
+		if secret, err := m.secrets.At(o.Entry.TxID.SeqNo); err == nil && secret != o.secret {
+			o = m.Open(o.Entry.Raw)
+		}
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	e, rec := o.Entry, o.rec
+	if e.TxID.SeqNo >= m.origin {
+		var err error
+		if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root); err == nil {
+			err = m.takeSecrets(rec.ID, rec.WriteSet)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("entry %s: %w", e.TxID, err)
+		}
+	}
+	m.Tree.Append(o.leaf)
 	if rec.Signature != nil {
 		m.snapshots.signed(rec.ID.SeqNo)
 	}
-	m.chunks.added(rec.ID.SeqNo, len(raw), e.Flags&ledger.FlagForceChunkBefore != 0, e.Flags&ledger.FlagForceChunkAfter != 0, false)
+	m.chunks.added(rec.ID.SeqNo, len(e.Raw), e.Flags&ledger.FlagForceChunkBefore != 0, e.Flags&ledger.FlagForceChunkAfter != 0, false)
 	return rec, nil
 }
 
 // open decodes what an entry writes, and decrypts it if there is a secret for
 // its place. Without one, only the public part is known.
-func (m *Machine) open(e *ledger.Entry) (*Received, error) {
+func (m *Machine) open(e *ledger.Entry) (*Received, *secrets.Secret, error) {
 	if e.TxID.SeqNo < m.origin {
 		return m.openPast(e)
 	}
 	if e.Type != ledger.TypeWriteSetWithCommitEvidenceAndClaims {
-		return nil, fmt.Errorf("entry type %d is not written any more", e.Type)
+		return nil, nil, fmt.Errorf("entry type %d is not written any more", e.Type)
 	}
 	secret, err := m.secrets.At(e.TxID.SeqNo)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m.text = secret.CommitEvidence(m.text[:0], e.TxID)
-	if sha256.Sum256(m.text) != e.Evidence {
-		return nil, errors.New("the commit evidence is not this service's")
+	var text [evidenceSize]byte
+	if sha256.Sum256(secret.CommitEvidence(text[:0], e.TxID)) != e.Evidence {
+		return nil, secret, errors.New("the commit evidence is not this service's")
 	}
 	maps, err := Open(e, secret)
 	if err != nil {
-		return nil, err
+		return nil, secret, err
 	}
-	rec := &Received{ID: e.TxID, WriteSet: maps, Size: len(e.Raw)}
-	if rec.Signature, err = evidence.Read(rec.ID, rec.WriteSet, m.Tree.Root); err != nil {
-		return nil, err
-	}
-	return rec, m.takeSecrets(rec.ID, rec.WriteSet)
+	return &Received{ID: e.TxID, WriteSet: maps, Size: len(e.Raw)}, secret, nil
 }
+
+// evidenceSize is more than a commit evidence has, in bytes.
+const evidenceSize = 128
 
 // openPast is open for an entry of a service before this one, which may be older
 // in form. The signatures of this service cover it.
-func (m *Machine) openPast(e *ledger.Entry) (*Received, error) {
+func (m *Machine) openPast(e *ledger.Entry) (*Received, *secrets.Secret, error) {
 	rec := &Received{ID: e.TxID, Size: len(e.Raw)}
 	secret, err := m.secrets.At(e.TxID.SeqNo)
 	switch {
@@ -92,12 +129,12 @@ func (m *Machine) openPast(e *ledger.Entry) (*Received, error) {
 		rec.WriteSet = &kv.WriteSet{Maps: public}
 	}
 	if err != nil {
-		return nil, err
+		return nil, secret, err
 	}
 	if e.IsSignature() {
 		rec.Signature = &evidence.Signature{TxID: e.TxID, WriteSet: rec.WriteSet}
 	}
-	return rec, nil
+	return rec, secret, nil
 }
 
 // Open decrypts an entry with the secret for its place, and decodes what it
