@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 
 	"synod"
 	"synod/internal/evidence"
+	"synod/internal/ledger"
 	"synod/internal/merkle"
 )
 
@@ -30,8 +32,9 @@ func (r *Replica) commit(sig *evidence.Signature, all []pendingSignature) {
 		r.signed.add(s.TxID.SeqNo)
 	}
 	r.commitTo(sig.TxID)
-	if r.leading {
-		r.signer.tookRound(r.cfg.Now().Sub(all[len(all)-1].began))
+	// One that an earlier leader made, or this one before, took what an election does.
+	if s := all[len(all)-1]; r.leading && s.TxID.View == r.view && s.TxID.SeqNo > r.opened {
+		r.signer.tookRound(r.cfg.Now().Sub(s.began))
 	}
 }
 
@@ -224,5 +227,12 @@ func (r *Replica) Entries(from, to synod.SeqNo, maxBytes int) ([][]byte, error) 
 		b, err := r.store.entry(from)
 		return [][]byte{b}, err
 	}
-	return r.cfg.Log.Read(from, to, maxBytes)
+	entries, err := r.cfg.Log.Read(from, to, maxBytes)
+	if errors.Is(err, ledger.ErrNotFound) {
+		// A leader's disk may lag behind what a majority has committed.
+		if data := r.store.inFlight(from); data != nil {
+			return [][]byte{data}, nil
+		}
+	}
+	return entries, err
 }

@@ -266,6 +266,13 @@ func (r *Replica) undo(seqno synod.SeqNo) {
 	for n := len(r.sigs); n > 0 && r.sigs[n-1].TxID.SeqNo > seqno; n = len(r.sigs) {
 		r.sigs = r.sigs[:n-1]
 	}
+	if r.signer.lastSigned > seqno {
+		r.signer.lastSigned = r.Committed().SeqNo
+		if n := len(r.sigs); n > 0 {
+			r.signer.lastSigned = r.sigs[n-1].TxID.SeqNo
+		}
+		r.waiters.uncovered(r.signer.lastSigned)
+	}
 	if r.change != nil && r.change.seqno > seqno {
 		r.change = nil
 	}

@@ -92,6 +92,9 @@ func (r *Replica) step(m *pb.Message) {
 		r.offered(m)
 		return
 	}
+	if m.GetType() == pb.MsgTimeoutNow && !r.leading {
+		r.asked = r.heard[m.GetFrom()]
+	}
 	if r.leading && isNudge(m) && m.GetTerm() == uint64(r.view) {
 		return
 	}
@@ -311,6 +314,8 @@ func (r *Replica) dropReads(err error) {
 type Status struct {
 	Configuration *pb.ConfState
 	Peers         map[uint64]Peer // of a leader; nil on others
+	// HandedTo is when a leader was handed the lead by another, zero if it was not.
+	HandedTo time.Time
 }
 
 // Peer is a leader's knowledge of one node.
@@ -329,6 +334,9 @@ func (r *Replica) publish() {
 	s := &Status{Configuration: r.conf}
 	if r.leading {
 		s.Peers = map[uint64]Peer{}
+		if !r.asked.IsZero() && r.led.Sub(r.asked) <= r.cfg.ElectionTimeout {
+			s.HandedTo = r.led
+		}
 		for id, p := range r.progress() {
 			heard := r.heard[id]
 			if heard.Before(r.led) {

@@ -58,6 +58,7 @@ func (r *Replica) append(m *pb.Message) {
 	switch {
 	case len(m.GetEntries()) > 0 || r.onDisk > 0 && len(m.GetResponses()) > 0:
 		r.onDisk++
+		r.store.give(m.GetEntries())
 		r.disk <- diskOp{entries: m.GetEntries(), responses: m.GetResponses()}
 	default:
 		r.deliver(m.GetResponses())

@@ -190,6 +190,7 @@ type Replica struct {
 	feedFrom synod.SeqNo          // learners get entries once this one is applied
 	heard    map[uint64]time.Time // when each node was heard of last
 	led      time.Time            // when this replica began to lead
+	asked    time.Time            // when another leader asked it to lead last
 	lost     map[uint64]time.Time // nodes that no voter's log can help, and when they were offered a snapshot last
 	arrived  *State               // that was fetched, until the disk has nothing else to do
 	learns   map[uint64]learning  // how learners come nearer, on a leader

@@ -128,10 +128,19 @@ func (r *Replica) appendEntries(entries []*pb.Entry) error {
 	return nil
 }
 
+// abdicate has another voter ask for votes at once, whatever it has of the log: this
+// node cannot go on.
+func (r *Replica) abdicate() {
+	if to := r.successor(false, func(uint64) bool { return true }); to != 0 {
+		r.sendNow(&pb.Message{Type: pb.MsgTimeoutNow.Enum(), From: new(r.cfg.ID), To: new(to), Term: new(uint64(r.view))})
+	}
+}
+
 // finishStore tells raft what is on disk.
 func (r *Replica) finishStore(op storedOp) {
 	r.onDisk -= op.ops
 	if op.err != nil {
+		r.abdicate()
 		r.failed = op.err
 		return
 	}

@@ -31,8 +31,10 @@ type store struct {
 	hard  *pb.HardState // at the start; never written: nodes do not come back
 	views []viewStart   // of every entry on disk, oldest first
 	tail  []*pb.Entry   // the newest entries, contiguous, ending at last
-	bytes int           // of tail
-	last  uint64
+	// flight are entries that the disk was given and has not stored, contiguous
+	flight []*pb.Entry
+	bytes  int // of tail
+	last   uint64
 }
 
 // viewStart is the first entry of a view.
@@ -46,7 +48,7 @@ func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begin, s.conf, s.last = begin.After, conf, uint64(begin.After.SeqNo)
-	s.views, s.tail, s.bytes = nil, nil, 0
+	s.views, s.tail, s.flight, s.bytes = nil, nil, nil, 0
 	s.first, s.origin = begin.First, begin.Origin
 	if s.first == 0 {
 		s.first = begin.After.SeqNo + 1
@@ -66,6 +68,40 @@ func (s *store) start(conf *pb.ConfState, begin *Start, recovers bool) {
 		}
 		s.views = append(s.views, view)
 	}
+}
+
+// give notes entries that the disk is about to be given: they can be read from now on.
+func (s *store) give(entries []*pb.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := len(s.flight); n > 0 && s.flight[n-1].GetIndex() >= entries[0].GetIndex(); n = len(s.flight) {
+		s.flight = s.flight[:n-1]
+	}
+	s.flight = append(s.flight, entries...)
+}
+
+// landed forgets that entries are in flight, unless others have taken their places
+// meanwhile. The caller holds mu.
+func (s *store) landed(entries []*pb.Entry) {
+	n := 0
+	for n < len(s.flight) && n < len(entries) && s.flight[n] == entries[n] {
+		n++
+	}
+	s.flight = s.flight[n:]
+}
+
+// inFlight returns the bytes of an entry that the disk has not stored yet, nil if it is
+// none.
+func (s *store) inFlight(seqno synod.SeqNo) []byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.flight) == 0 || uint64(seqno) < s.flight[0].GetIndex() || uint64(seqno) > s.flight[len(s.flight)-1].GetIndex() {
+		return nil
+	}
+	return s.flight[uint64(seqno)-s.flight[0].GetIndex()].GetData()
 }
 
 // append makes entries durable and then visible.
@@ -90,6 +126,7 @@ func (s *store) append(entries []*pb.Entry) error {
 		}
 		s.bytes += len(e.GetData())
 	}
+	s.landed(entries)
 	s.tail = append(s.tail, entries...)
 	s.last = entries[len(entries)-1].GetIndex()
 	if drop := s.excess(); drop > 0 {
@@ -145,6 +182,9 @@ func (s *store) excess() int {
 
 // entry returns the bytes of one entry.
 func (s *store) entry(seqno synod.SeqNo) ([]byte, error) {
+	if data := s.inFlight(seqno); data != nil {
+		return data, nil
+	}
 	s.mu.RLock()
 	if n := len(s.tail); n > 0 && uint64(seqno) >= s.tail[0].GetIndex() && uint64(seqno) <= s.last {
 		data := s.tail[uint64(seqno)-s.tail[0].GetIndex()].GetData()

@@ -48,6 +48,15 @@ func (w *waiters) covered(seqno synod.SeqNo) {
 	w.unsigned.Store(0)
 }
 
+// uncovered notes that the signatures above seqno, the newest that stays, were taken
+// back.
+func (w *waiters) uncovered(seqno synod.SeqNo) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signed = min(w.signed, seqno)
+	w.unsigned.Store(int64(len(w.list) - w.place(w.signed+1)))
+}
+
 // place is where the waiters for a seqno begin or would.
 func (w *waiters) place(seqno synod.SeqNo) int {
 	i, _ := slices.BinarySearchFunc(w.list, seqno, func(x *waiter, s synod.SeqNo) int {

@@ -256,9 +256,14 @@ func (n *Node) runReplica(ctx, replicaCtx context.Context, done chan<- error) er
 // handOffWait bounds how long a node that stops waits for its successor.
 const handOffWait = time.Second
 
-// handOff lets another node lead before this one goes.
+// handOff lets another node lead before this one goes. One that was handed the lead
+// just now does not: all nodes are being stopped, and each would open a view of its
+// own for nobody.
 func (n *Node) handOff() {
 	if !n.replica.Role().Leading || len(n.roster.trusted()) < 2 {
+		return
+	}
+	if handed := n.replica.Peers().HandedTo; !handed.IsZero() && time.Since(handed) < n.cfg.Consensus.ElectionTimeout {
 		return
 	}
 	n.replica.Transfer()

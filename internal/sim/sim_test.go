@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // sizes are those of the services that seeds take in turn.
@@ -106,5 +109,38 @@ func TestBugs(t *testing.T) {
 			}
 			t.Error("not found")
 		})
+	}
+}
+
+// TestFailedDiskHandsOver has a leader's disk fail: it asks another node to lead at
+// once, before it ends.
+func TestFailedDiskHandsOver(t *testing.T) {
+	defer seedRandomness(1)()
+	w := newWorld(Config{Nodes: 3, Trace: func(string, ...any) {}})
+	if err := w.begin(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.calm("all know that all vote", func() bool {
+		return !slices.ContainsFunc(w.nodes, func(n *node) bool { return len(n.Peers().Configuration.GetVoters()) < 3 })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l := w.leader()
+	if _, err := l.put(records, key(1), []byte("1")); err != nil || l.Appends() == 0 {
+		t.Fatalf("%d appends, %v", l.Appends(), err)
+	}
+	w.flying = nil
+	if err := w.lose(l, broken); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(w.flying, func(m *pb.Message) bool { return m.GetType() == pb.MsgTimeoutNow && m.GetFrom() == l.name }) {
+		t.Fatalf("it sends %v", w.flying)
+	}
+	ticks := w.now
+	if err := w.calm("another leads", func() bool { n := w.leader(); return n != nil && n != l }); err != nil {
+		t.Fatal(err)
+	}
+	if took := w.now.Sub(ticks); took >= electionTimeout/2 {
+		t.Errorf("it took %s", took)
 	}
 }
