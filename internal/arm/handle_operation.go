@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -194,4 +195,33 @@ func (s *Server) listAudit(c *call) error {
 		out.Value = append(out.Value, e)
 	}
 	return c.answer(http.StatusOK, out)
+}
+
+func (s *Server) listLogs(c *call) error {
+	n, err := s.network(c)
+	if err != nil {
+		return err
+	}
+	if s.Logs == nil {
+		return c.answer(http.StatusOK, page{Value: []any{}})
+	}
+	out, err := s.Logs(c.r.Context(), n, c.r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+func (s *Server) measure(c *call) error {
+	n, err := s.network(c)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if s.NetworkMetrics != nil {
+		if err := s.NetworkMetrics(c.r.Context(), n, &b); err != nil {
+			return err
+		}
+	}
+	return c.metrics(b.Bytes())
 }

@@ -70,8 +70,13 @@ func (s *Server) metrics(c *call) error {
 			return err
 		}
 	}
+	return c.metrics(b.Bytes())
+}
+
+// metrics answers what is in Prometheus's text form.
+func (c *call) metrics(text []byte) error {
 	c.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	return c.send(http.StatusOK, b.Bytes())
+	return c.send(http.StatusOK, text)
 }
 
 func (s *Server) networkMetrics(ctx context.Context, w io.Writer) error {

@@ -78,6 +78,8 @@ var routes = parseRoutes([]route{
 	{"POST", networkPath + "/recover", versionOwn, Operate, networkType + "/recover/action", (*Server).recover, nil},
 	{"POST", networkPath + "/nodes/{ordinal}/replace", versionOwn, Operate, networkType + "/nodes/replace/action", (*Server).replaceNode, nil},
 	{"GET", networkPath + "/operations", versionOwn, Read, networkType + "/operations/read", (*Server).listOperations, nil},
+	{"GET", networkPath + "/logs", versionOwn, Read, networkType + "/logs/read", (*Server).listLogs, nil},
+	{"GET", networkPath + "/metrics", versionOwn, Read, networkType + "/metrics/read", (*Server).measure, nil},
 	{"GET", networkPath + "/audit", versionOwn, Read, networkType + "/audit/read", (*Server).listAudit, nil},
 
 	{"GET", "subscriptions/{subscription}/providers/microsoft.features/features", versionAny, anywhere, "Microsoft.Features/features/read", (*Server).listFeatures, nil},

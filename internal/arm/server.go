@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -67,6 +68,10 @@ type Config struct {
 	FindBackup  func(ctx context.Context, address, name string) (BackupRecord, error)
 	// CheckRelease says why there is no release with a name. Nil allows any.
 	CheckRelease func(name string) error
+	// Logs answers what is asked of a network's logs, as JSON, and NetworkMetrics writes
+	// what its nodes measure in Prometheus's text form. Nil: there is nothing.
+	Logs           func(ctx context.Context, n Network, query url.Values) (any, error)
+	NetworkMetrics func(ctx context.Context, n Network, w io.Writer) error
 	// Metrics add their lines to /metrics.
 	Metrics []func(context.Context, io.Writer) error
 }

@@ -74,6 +74,13 @@ type serverConfig struct {
 		CPUs        float64 `json:"cpus"`
 		LogLevel    string  `json:"logLevel"`
 	} `json:"nodes"`
+	// Logs says where nodes' log lines are sent, besides their files.
+	Logs struct {
+		OTLP struct {
+			Endpoint string            `json:"endpoint"` // https://host:port/v1/logs
+			Headers  map[string]string `json:"headers"`
+		} `json:"otlp"`
+	} `json:"logs"`
 	// Backup says which stores networks may be backed up to.
 	Backup struct {
 		Stores map[string]string `json:"stores"` // by name: file: or s3: addresses
@@ -204,7 +211,7 @@ ends the server; the nodes go on, and the next start takes them over. With
 		signal.Ignore(syscall.SIGPIPE)
 		return s.run(cmd.Context(), p)
 	}
-	c.AddCommand(newServerDoctor(env), newServerRoles(env), newServerReleases(env), newServerAudit(env))
+	c.AddCommand(newServerDoctor(env), newServerRoles(env), newServerReleases(env), newServerAlerts(env), newServerAudit(env))
 	return c
 }
 

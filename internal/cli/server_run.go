@@ -16,6 +16,7 @@ import (
 
 	"synod/internal/archive"
 	"synod/internal/arm"
+	"synod/internal/observe"
 	"synod/internal/portal"
 	"synod/internal/provision"
 	"synod/internal/provision/process"
@@ -143,6 +144,7 @@ func (s *server) open(ctx context.Context, r *running) (*tls.Config, error) {
 			_, err := stores.Open(address)
 			return err
 		},
+		Logs: r.logs, NetworkMetrics: r.nodeMetrics,
 		ListBackups: r.manager.ListBackups, FindBackup: r.manager.FindBackup,
 		CheckRelease: func(name string) error {
 			if _, ok := releases.Get(name); !ok {
@@ -304,12 +306,13 @@ func (s *server) serve(ctx context.Context, r *running, listener net.Listener) e
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	ends := make(chan error, 3)
+	ends := make(chan error, 4)
 	var parts sync.WaitGroup
 	for _, part := range []func() error{
 		func() error { return web.Serve(listener) },
 		func() error { return r.manager.Run(ctx) },
 		func() error { return r.api.Run(ctx) },
+		func() error { return s.exportLogs(ctx, r) },
 	} {
 		parts.Go(func() { ends <- part() })
 	}
@@ -349,6 +352,17 @@ func removeStops(err error) error {
 		left = append(left, removeStops(one))
 	}
 	return errors.Join(left...)
+}
+
+// exportLogs sends nodes' log lines to where the configuration says, if it does.
+func (s *server) exportLogs(ctx context.Context, r *running) error {
+	otlp := s.config.Logs.OTLP
+	if otlp.Endpoint == "" {
+		<-ctx.Done()
+		return nil
+	}
+	e := &observe.Exporter{Endpoint: otlp.Endpoint, Headers: otlp.Headers, Sources: r.allLogs, State: s.path("exported.json"), Log: s.log}
+	return e.Run(ctx)
 }
 
 // handler sends each request to the part that it is for.
