@@ -50,6 +50,11 @@ func (p *Portal) node(w http.ResponseWriter, r *http.Request) error {
 	if strings.Contains(path, "..") || !get && !post {
 		return &problem{http.StatusForbidden, "NotPassed", "The portal passes reads of /gov and /node and signed requests to /gov, nothing else."}
 	}
+	if post {
+		if err := p.allow(r.Context(), arm.Govern, actionGovern, n.ID.ResourceID()); err != nil {
+			return err
+		}
+	}
 	address, err := addressOf(n, r.PathValue("which"))
 	if err != nil {
 		return err

@@ -21,9 +21,9 @@ import (
 // Config is what New needs.
 type Config struct {
 	Store *arm.Store // required
-	// ARM serves the paths of Azure Resource Manager and decides who may do what by
-	// the Authorization header. Required.
-	ARM http.Handler
+	// ARM serves the paths of Azure Resource Manager, and decides who may do what.
+	// Required.
+	ARM *arm.Server
 	// Token is the bearer token that a one-time code stands for; empty: there are
 	// no codes.
 	Token string
@@ -164,7 +164,10 @@ var (
 // fail writes an error in the shape of ARM's and the nodes'.
 func fail(w http.ResponseWriter, err error) {
 	var own *problem
-	if !errors.As(err, &own) {
+	var refused *arm.Error
+	if errors.As(err, &refused) && refused.Status != 0 {
+		own = &problem{refused.Status, refused.Code, refused.Message}
+	} else if !errors.As(err, &own) {
 		own = &problem{http.StatusInternalServerError, "InternalError", "The portal could not answer."}
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -191,7 +194,8 @@ func (p *Portal) signedIn(h func(http.ResponseWriter, *http.Request) error) http
 			return
 		}
 		var own *problem
-		if !errors.As(err, &own) {
+		var refused *arm.Error
+		if !errors.As(err, &own) && !errors.As(err, &refused) {
 			p.c.Logger.ErrorContext(r.Context(), "portal request", "path", r.URL.Path, "request_id", w.Header().Get("X-Request-Id"), "error", err)
 		}
 		fail(w, err)

@@ -29,15 +29,6 @@ type service struct {
 	moved  atomic.Int64 // of the portal's clock
 }
 
-// armStub knows one bearer and repeats what it was asked.
-func armStub(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Authorization") != "Bearer "+token {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	_, _ = io.WriteString(w, r.Method+" "+r.URL.Path+" cookie="+r.Header.Get("Cookie"))
-}
-
 func newService(t *testing.T, node http.HandlerFunc) *service {
 	t.Helper()
 	store, err := arm.OpenStore(t.Context(), filepath.Join(t.TempDir(), "server.db"), time.Now)
@@ -46,8 +37,16 @@ func newService(t *testing.T, node http.HandlerFunc) *service {
 	}
 	t.Cleanup(func() { store.Close() })
 	s := &service{T: t, store: store}
+	auth, err := arm.NewAuth(arm.AuthConfig{Token: token, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := arm.NewServer(t.Context(), arm.Config{Store: store, Auth: auth, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.portal, err = portal.New(portal.Config{
-		Store: store, ARM: http.HandlerFunc(armStub), Token: token, Logger: slog.New(slog.DiscardHandler),
+		Store: store, ARM: api, Token: token, Logger: slog.New(slog.DiscardHandler),
 		Now:    func() time.Time { return time.Now().Add(time.Duration(s.moved.Load())) },
 		Ledger: func(string, int) string { return filepath.Join("..", "audit", "testdata", "ledger") },
 	})
@@ -166,9 +165,10 @@ func TestViewsHoldNoSecret(t *testing.T) {
 	s.want(http.StatusNotFound, "GET", "/portal/v1/networks/none", "", "Cookie", cookie)
 	s.want(http.StatusNotFound, "GET", "/portal/v1/operations/none", "", "Cookie", cookie)
 	s.want(http.StatusNotFound, "GET", "/portal/v1/nothing", "", "Cookie", cookie)
-	if text := s.want(http.StatusOK, "GET", "/portal/v1/arm/subscriptions/s/resourceGroups", "", "Cookie", cookie); text != "GET /subscriptions/s/resourceGroups cookie=" {
+	if text := s.want(http.StatusOK, "GET", "/portal/v1/arm/subscriptions?api-version=2020-01-01", "", "Cookie", cookie); !strings.Contains(text, arm.DefaultSubscription) {
 		t.Error(text)
 	}
+	s.want(http.StatusForbidden, "POST", "/portal/v1/arm/subscriptions/s/providers/x/register?api-version=2020-01-01", "{}", "Cookie", cookie, "Content-Type", "application/json")
 	s.want(http.StatusNotFound, "GET", "/portal/v1/arm/metrics", "", "Cookie", cookie)
 }
 

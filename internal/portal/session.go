@@ -10,8 +10,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"time"
+
+	"synod/internal/arm"
 )
 
 // Sessions.
@@ -32,6 +33,8 @@ const (
 type session struct {
 	Token string    `json:"t"`
 	Until time.Time `json:"u"`
+
+	who arm.Principal // whose token it is, as of now
 }
 
 type sessionKey struct{}
@@ -88,25 +91,14 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request) {
 		}
 		token = p.c.Token
 	}
-	if token == "" || len(token) > tokenMax || !p.accepted(r.Context(), token) {
+	who, err := p.c.ARM.Token(r.Context(), token)
+	if err != nil || len(token) > tokenMax {
 		fail(w, &problem{http.StatusUnauthorized, "TokenRefused", "The control plane does not accept this token."})
 		return
 	}
-	s := session{Token: token, Until: p.c.Now().Add(sessionLife).UTC()}
+	s := session{Token: token, Until: p.c.Now().Add(sessionLife).UTC(), who: who}
 	http.SetCookie(w, p.cookie(p.sealed(s), s.Until))
 	_ = answer(w, p.sessionView(s))
-}
-
-// accepted asks the ARM API whether it knows the bearer.
-func (p *Portal) accepted(ctx context.Context, token string) bool {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/subscriptions?api-version=2020-01-01", http.NoBody)
-	if err != nil {
-		return false
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	w := httptest.NewRecorder()
-	p.c.ARM.ServeHTTP(w, r)
-	return w.Code == http.StatusOK
 }
 
 func (p *Portal) signOut(w http.ResponseWriter, _ *http.Request) {
@@ -144,10 +136,19 @@ func (p *Portal) sessionOf(r *http.Request) (session, error) {
 		return session{}, errSignIn
 	}
 	var s session
-	if json.Unmarshal(plain, &s) != nil || !p.c.Now().Before(s.Until) || !p.accepted(r.Context(), s.Token) {
+	if json.Unmarshal(plain, &s) != nil || !p.c.Now().Before(s.Until) {
+		return session{}, errSignIn
+	}
+	if s.who, err = p.c.ARM.Token(r.Context(), s.Token); err != nil {
 		return session{}, errSignIn
 	}
 	return s, nil
+}
+
+// allow says whether the session may do something with a network, or with
+// everything if scope is "/".
+func (p *Portal) allow(ctx context.Context, right arm.Right, action, scope string) error {
+	return p.c.ARM.Allow(ctx, sessionIn(ctx).who, right, action, scope)
 }
 
 func sessionIn(ctx context.Context) session {
@@ -156,13 +157,14 @@ func sessionIn(ctx context.Context) session {
 }
 
 type sessionView struct {
+	Who     string    `json:"who"`
 	Until   time.Time `json:"until"`
 	Version string    `json:"version"`
 	Now     time.Time `json:"now"`
 }
 
 func (p *Portal) sessionView(s session) sessionView {
-	return sessionView{s.Until, p.c.Version, p.c.Now().UTC()}
+	return sessionView{s.who.Name, s.Until, p.c.Version, p.c.Now().UTC()}
 }
 
 // session tells a page whether it has a session. Not to have one is no error: it

@@ -106,6 +106,9 @@ func (p *Portal) summary(w http.ResponseWriter, r *http.Request) error {
 	}
 	views := []networkView{}
 	for _, n := range networks {
+		if p.allow(r.Context(), arm.Read, actionRead, n.ID.ResourceID()) != nil {
+			continue
+		}
 		v := viewOf(n)
 		for _, op := range running {
 			if op.Network.Key() == n.ID.Key() {
@@ -118,14 +121,24 @@ func (p *Portal) summary(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, map[string]any{"networks": views, "now": p.c.Now().UTC()})
 }
 
-// named finds the network of a request's path.
+// named finds the network of a request's path, for those who may read it.
 func (p *Portal) named(ctx context.Context, name string) (arm.Network, error) {
 	n, err := p.c.Store.NetworkNamed(ctx, name)
 	if missing(err) {
 		return n, &problem{http.StatusNotFound, "NetworkNotFound", "There is no network " + strconv.Quote(name) + "."}
 	}
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	return n, p.allow(ctx, arm.Read, actionRead, n.ID.ResourceID())
 }
+
+// The actions that refusals and roles name.
+const (
+	actionRead   = "Microsoft.ConfidentialLedger/managedCCFs/read"
+	actionGovern = "Microsoft.ConfidentialLedger/managedCCFs/govern/action"
+	actionAudit  = "Microsoft.ConfidentialLedger/managedCCFs/audit/read"
+)
 
 func missing(err error) bool {
 	var e *arm.Error
@@ -193,12 +206,22 @@ func (p *Portal) operation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := p.allow(r.Context(), arm.Read, actionRead, op.Network.ResourceID()); err != nil {
+		return err
+	}
 	return answer(w, operationOf(op))
 }
 
 func (p *Portal) activity(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	before, _ := strconv.ParseInt(q.Get("before"), 10, 64) // 0 is the newest
+	scope := q.Get("target")
+	if scope == "" {
+		scope = "/"
+	}
+	if err := p.allow(r.Context(), arm.Read, actionAudit, scope); err != nil {
+		return err
+	}
 	entries, err := p.c.Store.Audit(r.Context(), arm.AuditFilter{Before: before, Target: q.Get("target"), Limit: activityMax})
 	if err != nil {
 		return err
