@@ -47,6 +47,7 @@ export async function open(browser, url, options = {}) {
 // wider than the window, focus somewhere.
 export async function check(s, name) {
   const { page } = s
+  await page.evaluate(() => Promise.all(document.getAnimations().filter(a => a.effect.getTiming().iterations !== Infinity).map(a => a.finished.catch(() => {}))))
   await page.evaluate(axe)
   const found = await page.evaluate(async () => {
     const r = await globalThis.axe.run(document, { resultTypes: ['violations'] })

@@ -19,9 +19,16 @@ const (
 	bodyMax = 10 << 20
 	// nodeTimeout bounds one request to a node.
 	nodeTimeout = 12 * time.Second
+	// nodeSegments are those of /portal/v1/networks/{name}/node/{which}/ before what passes.
+	nodeSegments = 7
 	// connsMax bounds the clients that are kept.
 	connsMax = 256
 )
+
+// headerAbsent on a request says that a 404 of the node is an answer like any
+// other, such as that a member has not voted: it becomes 204, which browsers do
+// not report as a fault.
+const headerAbsent = "X-Synod-Absent"
 
 // conn is a client of one node, or of the endpoint, that trusts one service.
 type conn struct {
@@ -44,7 +51,8 @@ func (p *Portal) node(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	path := r.PathValue("path")
+	// As it was sent: what is escaped in a segment stays in that segment.
+	path := strings.SplitN(r.URL.EscapedPath(), "/", nodeSegments+1)[nodeSegments]
 	get := r.Method == http.MethodGet && passedGET.MatchString(path)
 	post := r.Method == http.MethodPost && passedPOST.MatchString(path) && r.Header.Get("Content-Type") == "application/cose"
 	if strings.Contains(path, "..") || !get && !post {
@@ -85,6 +93,10 @@ func (p *Portal) node(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("X-Synod-Node", address)
 	w.Header().Set("X-Synod-Observed-At", p.c.Now().UTC().Format(time.RFC3339Nano))
+	if resp.Status == http.StatusNotFound && r.Header.Get(headerAbsent) != "" {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	w.WriteHeader(resp.Status)
 	_, _ = w.Write(resp.Body)
 	return nil

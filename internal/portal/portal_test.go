@@ -176,6 +176,10 @@ func TestViewsHoldNoSecret(t *testing.T) {
 // nothing of the session goes with it.
 func TestWayToTheNode(t *testing.T) {
 	s := newService(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/absent") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Ms-Ccf-Transaction-Id", "2.17")
 		_, _ = io.WriteString(w, r.Method+" "+r.URL.String()+" "+string(body)+r.Header.Get("Cookie")+r.Header.Get("Authorization"))
@@ -185,6 +189,9 @@ func TestWayToTheNode(t *testing.T) {
 	resp, text := s.ask("GET", to+"any/gov/service/info?api-version=2024-07-01", "", "Cookie", cookie, "Authorization", "Bearer x")
 	if text != "GET /gov/service/info?api-version=2024-07-01 " || resp.Header.Get("X-Ms-Ccf-Transaction-Id") != "2.17" || resp.Header.Get("X-Synod-Node") == "" {
 		t.Errorf("%s %v", text, resp.Header)
+	}
+	if text := s.want(http.StatusOK, "GET", to+"any/gov/service/javascript-modules/%2Fa%2Fb.js", "", "Cookie", cookie); text != "GET /gov/service/javascript-modules/%2Fa%2Fb.js " {
+		t.Error(text)
 	}
 	cose := []string{"Cookie", cookie, "Origin", s.url, "Content-Type", "application/cose"}
 	if text := s.want(http.StatusOK, "POST", to+"primary/gov/members/proposals:create?api-version=2024-07-01", "signed", cose...); text != "POST /gov/members/proposals:create?api-version=2024-07-01 signed" {
@@ -196,6 +203,8 @@ func TestWayToTheNode(t *testing.T) {
 			t.Errorf("%s passed", path)
 		}
 	}
+	s.want(http.StatusNotFound, "GET", to+"any/gov/absent", "", "Cookie", cookie)
+	s.want(http.StatusNoContent, "GET", to+"any/gov/absent", "", "Cookie", cookie, "X-Synod-Absent", "ok")
 	s.want(http.StatusForbidden, "POST", to+"any/node/join", "x", cose...)
 	s.want(http.StatusForbidden, "POST", to+"any/gov/x", "{}", "Cookie", cookie, "Origin", s.url, "Content-Type", "application/json")
 	s.want(http.StatusRequestEntityTooLarge, "POST", to+"any/gov/x", strings.Repeat("x", 10<<20+1), cose...)

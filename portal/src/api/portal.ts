@@ -93,6 +93,13 @@ export function node<T>(n: string, path: string, which = 'any'): Promise<Reply<T
   return request<T>('GET', `${v1}/networks/${name(n)}/node/${which}/${path}${version}`)
 }
 
+// nodeOrNone is node for what may not be there: undefined then.
+export async function nodeOrNone<T>(n: string, path: string): Promise<T | undefined> {
+  const version = path.startsWith('gov/') ? `${path.includes('?') ? '&' : '?'}api-version=${GOV}` : ''
+  const r = await request<T>('GET', `${v1}/networks/${name(n)}/node/any/${path}${version}`, undefined, { 'X-Synod-Absent': 'ok' })
+  return r.status === 204 ? undefined : r.body
+}
+
 export function submit<T>(n: string, path: string, message: Uint8Array): Promise<Reply<T>> {
   return request<T>('POST', `${v1}/networks/${name(n)}/node/primary/gov/${path}?api-version=${GOV}`, message)
 }

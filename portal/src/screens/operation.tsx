@@ -5,6 +5,9 @@ import * as api from '../api/portal'
 import { cancel } from '../intents'
 import { Button, Cli, Facts, Loading, Panel, ProblemView, Status, Time, Title, ago, useNow } from '../ui/ui'
 
+// stepWords reads the reconciler's names: StartNode (Join) is Start node (join).
+export const stepWords = (s: string) => s.replace(/^Wait: /, 'Wait for: ').replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`).replace(/\(([A-Z])/g, (_, c: string) => `(${c.toLowerCase()}`)
+
 const set = (t?: string) => !!t && !t.startsWith('0001')
 
 export function OperationSteps({ op }: { op: api.Operation }) {
@@ -18,7 +21,7 @@ export function OperationSteps({ op }: { op: api.Operation }) {
         return (
           <li key={i}>
             <span aria-hidden="true" className={failed ? 'error' : ended ? 's-healthy' : 's-working'}>{failed ? '■' : ended ? '✓' : '◔'}</span>
-            <div className="body"><b>{s.name}</b>{s.message && <div className={failed ? 'error' : 'muted'}>{s.message}</div>}</div>
+            <div className="body"><b>{stepWords(s.name)}</b>{s.message && <div className={failed ? 'error' : 'muted'}>{s.message}</div>}</div>
             <span className="muted small">{ended ? `${(took / 1000).toFixed(took < 9950 ? 1 : 0)} s` : `running for ${ago(took).replace('in ', '')}`}</span>
           </li>
         )

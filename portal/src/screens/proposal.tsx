@@ -69,8 +69,8 @@ export function ProposalPage({ n, id }: PageProps & { id: string }) {
     queryFn: async () => {
       const out: Record<string, string> = {}
       await Promise.all(members.filter(m => !isOperator(m)).map(async m => {
-        const r = await api.node<string>(n.name, `gov/members/proposals/${id}/ballots/${m.memberId}`).catch(() => undefined)
-        if (r) out[m.memberId] = String(r.body)
+        const ballot = await api.nodeOrNone<string>(n.name, `gov/members/proposals/${id}/ballots/${m.memberId}`).catch(() => undefined)
+        if (ballot !== undefined) out[m.memberId] = String(ballot)
       }))
       return out
     },

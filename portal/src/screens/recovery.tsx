@@ -14,7 +14,7 @@ export function Recovery({ n }: PageProps) {
   const { held, members } = useHeld(n.name)
   const q = useQuery({
     queryKey: ['network', n.name.toLowerCase(), 'recovery'], refetchInterval: 2500, retry: false,
-    queryFn: async () => (await api.node<State>(n.name, 'node/recovery')).body,
+    queryFn: async () => (await api.nodeOrNone<State>(n.name, 'node/recovery')) ?? null,
   })
   const [share, setShare] = useState<{ of: Held; text: string }>()
   const [error, setError] = useState<unknown>()
@@ -23,7 +23,7 @@ export function Recovery({ n }: PageProps) {
   const holders = members.filter(m => m.publicEncryptionKey && m.status === 'Active')
   const threshold = info.data?.body.configuration?.recoveryThreshold ?? q.data?.recovery_threshold
   const waiting = q.data?.service_status === 'WaitingForRecoveryShares'
-  const never = q.error instanceof Problem && q.error.status === 404
+  const never = q.data === null
   const decrypt = async (k: Held) => {
     setError(undefined)
     try {

@@ -142,9 +142,9 @@ export function Wizard() {
           )}
           <div className="row end">
             {step !== 'basics' && <Button onPress={() => to(steps[steps.indexOf(step) - 1]!)}>Back</Button>}
-            {step === 'members' ? <Button kind="primary" onPress={next} disabled={!!wrong.members}>Next</Button>
-              : step !== 'review' ? <Button kind="primary" type="submit" disabled={!!wrong[step]}>Next</Button>
-              : <Button kind="primary" disabled={busy || Object.keys(wrong).length > 0} onPress={() => void create()}>{busy ? 'Creating…' : 'Create'}</Button>}
+            {step === 'members' ? <Button key="members" kind="primary" onPress={next} disabled={!!wrong.members}>Next</Button>
+              : step !== 'review' ? <Button key="next" kind="primary" type="submit" disabled={!!wrong[step]}>Next</Button>
+              : <Button key="create" kind="primary" disabled={busy || Object.keys(wrong).length > 0} onPress={() => void create()}>{busy ? 'Creating…' : 'Create'}</Button>}
           </div>
         </StepBox>
       </div>

@@ -1,0 +1,2 @@
+// Package portal tests the portal in a browser; see portal_test.go.
+package portal
