@@ -276,7 +276,7 @@ func startServer(t *testing.T) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &target{url: info.URL, ca: info.CA, token: strings.TrimSpace(string(token)), data: data, pid: cmd.Process.Pid}
+	return &target{url: info.URL, ca: info.CA, token: strings.TrimSpace(string(token)), data: data, pid: cmd.Process.Pid, backup: "store:default"}
 }
 
 // stub is the API over a store whose operations end by themselves.

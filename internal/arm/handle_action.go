@@ -259,6 +259,9 @@ func (s *Server) rehearse(c *call) error {
 	if in.Share == nil && n.Status.LastBackup != nil {
 		in.Share = &n.Status.LastBackup.Share
 	}
+	if in.URI == nil {
+		in.URI = &n.Desired.Backup.Target
+	}
 	var f faults
 	from := s.source(c, in, &f)
 	if err := f.err(); err != nil {

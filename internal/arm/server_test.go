@@ -2,6 +2,7 @@ package arm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -676,6 +677,29 @@ func TestSecretsStayHere(t *testing.T) {
 	}
 	if strings.Contains(s.logs.String(), "hush") {
 		t.Error("logged")
+	}
+	// What a reconciler says of a backup is kept and shown without the token.
+	running, err := s.Store.RunningOperations(t.Context())
+	if err != nil || len(running) != 1 {
+		t.Fatal(running, err)
+	}
+	record := BackupRecord{Share: "bank-1", Target: "s3://key:hush@bucket/p?sig=hush"}
+	op := running[0]
+	op.Status, op.Result = OperationSucceeded, json.RawMessage(jsonText(MessageResult{Message: "done", Backup: &record}))
+	n, err := s.Store.NetworkNamed(t.Context(), "bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Status.LastBackup = &record
+	if err := errors.Join(s.Store.PutStatus(t.Context(), n.ID, n.Status), s.Store.UpdateOperation(t.Context(), op)); err != nil {
+		t.Fatal(err)
+	}
+	n, err = s.Store.NetworkNamed(t.Context(), "bank")
+	if err != nil || n.Status.LastBackup.Target != "s3://redacted@bucket/p?redacted" {
+		t.Errorf("%+v, %v", n.Status.LastBackup, err)
+	}
+	if a := s.want(t, 200, "GET", out[1].link(t, "Location"), ""); strings.Contains(a.body, "hush") || !strings.Contains(a.body, "bank-1") {
+		t.Error(a.body)
 	}
 }
 

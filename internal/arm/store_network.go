@@ -248,6 +248,11 @@ func (s *Store) writeNetwork(ctx context.Context, tx *sql.Tx, n Network) error {
 // PutStatus stores what the reconciler saw of a network, or returns ErrNotFound
 // if the network is gone. It tells watchers only if something is new.
 func (s *Store) PutStatus(ctx context.Context, id NetworkID, status Status) error {
+	if b := status.LastBackup; b != nil {
+		shown := *b
+		shown.Target = redact(b.Target) // a status is kept in the clear
+		status.LastBackup = &shown
+	}
 	text, err := json.Marshal(status)
 	if err != nil {
 		return err

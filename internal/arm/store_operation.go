@@ -175,12 +175,28 @@ func (s *Store) UpdateOperation(ctx context.Context, op Operation) error {
 	if op.Ended() {
 		op.EndedAt = op.UpdatedAt
 	}
+	op.Result = redactResult(op.Result)
 	return s.change(ctx, func(tx *sql.Tx) error {
 		if err := wantRunning(ctx, tx, op.ID); err != nil {
 			return err
 		}
 		return s.writeOperation(ctx, tx, op)
 	}, Change{Kind: ChangeOperation, Network: op.Network, Operation: op.ID})
+}
+
+// redactResult takes out of a result what the address of a backup store may
+// hold of secrets: results are kept in the clear and shown.
+func redactResult(result json.RawMessage) json.RawMessage {
+	var r MessageResult
+	if json.Unmarshal(result, &r) != nil || r.Backup == nil || r.Backup.Target == "" {
+		return result
+	}
+	r.Backup.Target = redact(r.Backup.Target)
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // texts, numbers and times
+	}
+	return b
 }
 
 // RequestCancel marks an operation so that whoever runs it ends it as Canceled

@@ -45,7 +45,7 @@ func main() {
 type life struct {
 	sub, group, name, base string
 	nodes                  int
-	member                 string
+	member, share          string
 	groups                 *armresources.ResourceGroupsClient
 	providers              *armresources.ProvidersClient
 	byID                   *armresources.Client
@@ -86,6 +86,7 @@ func connect() (*life, error) {
 	l := &life{sub: os.Getenv("SYNOD_SUBSCRIPTION"), group: "go-" + os.Getenv("SYNOD_NETWORK"), name: os.Getenv("SYNOD_NETWORK")}
 	l.base = "/subscriptions/" + l.sub + "/resourceGroups/" + l.group + "/providers/Microsoft.ConfidentialLedger/managedCCFs"
 	var err error
+	l.share = os.Getenv("SYNOD_SHARE")
 	if l.nodes, err = strconv.Atoi(os.Getenv("SYNOD_NODES")); err != nil {
 		return nil, err
 	}
@@ -343,6 +344,9 @@ func (l *life) backup(ctx context.Context) error {
 		err = errors.New("no message")
 	}
 	fmt.Println("backup:", out.Message)
+	if l.share == "" { // the message names it: backup NAME: …
+		l.share = strings.TrimSuffix(strings.Fields(out.Message + " - -")[1], ":")
+	}
 	return err
 }
 
@@ -359,11 +363,10 @@ func (l *life) remove(ctx context.Context) error {
 }
 
 func (l *life) restore(ctx context.Context) error {
-	share := os.Getenv("SYNOD_SHARE")
-	if os.Getenv("SYNOD_BACKUP") == "" || share == "" {
+	if os.Getenv("SYNOD_BACKUP") == "" {
 		return nil
 	}
-	if _, err := l.post(ctx, "restore", map[string]string{"uri": os.Getenv("SYNOD_BACKUP"), "fileShareName": share, "restoreRegion": "southcentralus"}); err != nil {
+	if _, err := l.post(ctx, "restore", map[string]string{"uri": os.Getenv("SYNOD_BACKUP"), "fileShareName": l.share, "restoreRegion": "southcentralus"}); err != nil {
 		return err
 	}
 	return l.get(ctx)

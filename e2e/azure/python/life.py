@@ -102,6 +102,9 @@ def update():
 def backup():
     done = networks.begin_backup(group, name, ManagedCCFBackup(uri=env["SYNOD_BACKUP"], restore_region="southcentralus")).result()
     assert done.message, done.as_dict()
+    print("backup:", done.message)
+    if not env["SYNOD_SHARE"]:  # the message names it: backup NAME: …
+        env["SYNOD_SHARE"] = done.message.split()[1].rstrip(":")
 
 
 def delete():
