@@ -186,16 +186,14 @@ func (t *timeline) load(p *checkpoint) error {
 	return nil
 }
 
-// dropCheckpoints forgets those of a set of maps, and says whether there were any.
-// mu is held.
-func (h *History) dropCheckpoints(key string) bool {
+// dropCheckpoints forgets those of a set of maps. mu is held.
+func (h *History) dropCheckpoints(key string) {
 	all := h.checkpoints[key]
 	if all == nil {
-		return false
+		return
 	}
 	for _, p := range all.list {
 		h.held -= p.size
 	}
 	delete(h.checkpoints, key)
-	return true
 }
