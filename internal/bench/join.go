@@ -110,17 +110,21 @@ func (s *Suite) catchUp(ctx context.Context, service *Service, snapshot bool) er
 		return err
 	}
 	trusted := time.Now()
+	primary := service.Nodes[0].PID
+	cpu, leads := processorTime(n.PID), processorTime(primary)
 	if err := service.serving(ctx, n); err != nil {
 		return err
 	}
 	took := time.Since(trusted)
+	cpu, leads = processorTime(n.PID)-cpu, processorTime(primary)-leads
 	how := "the whole log"
 	if snapshot {
 		how = "a snapshot"
 	}
 	s.printf("  a new node with %s: process start → trusted %s, → voter %s", how, trusted.Sub(start).Round(time.Millisecond), took.Round(time.Millisecond))
 	if !snapshot {
-		s.printf(": %.0f MB/s, %.0f transactions/s (goal ≥ 100 MB/s)", mb(totals.bytes)/took.Seconds(), float64(totals.entries)/took.Seconds())
+		s.printf(": %.0f MB/s, %.0f transactions/s (goal ≥ 100 MB/s), %.1f s of processor time of the node, %.1f s of the primary",
+			mb(totals.bytes)/took.Seconds(), float64(totals.entries)/took.Seconds(), cpu.Seconds(), leads.Seconds())
 	}
 	s.printf("; RSS %.0f MB\n", mb(residentBytes(n.PID)))
 	return nil
