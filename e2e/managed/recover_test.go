@@ -3,6 +3,8 @@
 package managed
 
 import (
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -148,6 +150,93 @@ func TestAllDie(t *testing.T) {
 	w.whole("net1", 3, time.Minute)
 	w.eventually(time.Minute, "open", func() bool { return condition(w.network("net1"), arm.ConditionAvailable) == "True" }, func() any { return w.network("net1").Status })
 	t.Logf("back after %v", time.Since(begin).Round(time.Millisecond))
+	u.dial()
+	if got := u.must("GET", "/app/account/alice", ""); got != `{"account":"alice","balance":7}` {
+		t.Error(got)
+	}
+}
+
+// TestSealed has members allow their nodes to seal what the service needs: when all
+// have died, and after a pause, it goes on as itself, and nobody has to do anything.
+// When what was sealed does not fit, shares are needed after all.
+func TestSealed(t *testing.T) {
+	w := newWorld(t)
+	m := newMember(t, true)
+	w.succeed(put(t, w.store, "net1", arm.KindCreate, desired(3, m)), time.Minute)
+	u := w.user("net1", m)
+	u.activate()
+	w.eventually(30*time.Second, "open", func() bool { return w.network("net1").Status.ServiceStatus == "Open" }, func() any { return w.network("net1").Status })
+	u.must("PUT", "/app/account/alice", "")
+	n := w.network("net1").Status
+	c, err := client.Dial(n.AppURI, client.WithServiceCertificate([]byte(n.ServiceCertificate)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	body, err := client.ProposalBody(client.Action{Name: "set_sealed_resume", Args: map[string]any{"allowed": true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := client.NewMember(c, m.signer(t))
+	p, err := member.Propose(t.Context(), body)
+	if err == nil && p.State == client.ProposalOpen {
+		p, err = member.Vote(t.Context(), p.ID, client.BallotFor)
+	}
+	if err != nil || p.State != client.ProposalAccepted {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	u.must("POST", "/app/deposit/alice", `{"value":7}`)
+	sealed := func() []string {
+		found, err := filepath.Glob(filepath.Join(w.dir, "networks", "net1", "nodes", "*", "sealed", "service.sealed.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	w.eventually(30*time.Second, "sealed on all nodes", func() bool { return len(sealed()) == 3 }, func() any { return sealed() })
+	kill := func() {
+		t.Helper()
+		for _, n := range w.whole("net1", 3, 30*time.Second) {
+			w.signal("net1", n, syscall.SIGKILL)
+		}
+	}
+	back := func(newest int) {
+		t.Helper()
+		w.eventually(time.Minute, "it is back", func() bool {
+			n := w.network("net1")
+			return condition(n, arm.ConditionAvailable) == "True" && n.Status.Nodes[0].Ordinal >= newest
+		}, func() any { return w.network("net1").Status })
+		w.whole("net1", 3, time.Minute)
+		if s := w.network("net1").Status; s.ServiceCertificate != n.ServiceCertificate || s.AppURI != n.AppURI || len(s.PreviousIdentities) != 0 {
+			t.Errorf("another identity: %+v", s)
+		}
+		if got := u.must("GET", "/app/account/alice", ""); got != `{"account":"alice","balance":7}` {
+			t.Error(got)
+		}
+	}
+	begin := time.Now()
+	kill()
+	back(3)
+	t.Logf("back after %v", time.Since(begin).Round(time.Millisecond))
+
+	w.succeed(w.change("net1", arm.KindUpdate, func(d *arm.Desired) { d.RunningState = arm.RunningPaused }), time.Minute)
+	begin = time.Now()
+	w.succeed(w.change("net1", arm.KindUpdate, func(d *arm.Desired) { d.RunningState = arm.RunningActive }), time.Minute)
+	t.Logf("resumed after %v", time.Since(begin).Round(time.Millisecond))
+	back(6)
+
+	w.eventually(30*time.Second, "sealed on all nodes", func() bool { return len(sealed()) == 3 }, func() any { return sealed() })
+	w.stop()
+	w.killAll()
+	for _, name := range sealed() {
+		if err := os.WriteFile(name, []byte(`{"aad_text":"{}","ciphertext":""}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	w.waitsFor("net1", "RecoveryVote")
+	w.reopen("net1", m)
+	w.whole("net1", 3, time.Minute)
 	u.dial()
 	if got := u.must("GET", "/app/account/alice", ""); got != `{"account":"alice","balance":7}` {
 		t.Error(got)

@@ -29,6 +29,8 @@ type Driver interface {
 	// Files are the ledger and snapshot directories of a node, whether it runs or
 	// not, for reading.
 	Files(network string, ordinal int) (ledger, snapshots string)
+	// Sealed is the directory of what a node has sealed, if members allow it.
+	Sealed(network string, ordinal int) string
 	// Kept is a directory with the committed ledger files of nodes that are gone, which
 	// those that came after them may lack: nodes read it. DropKept empties it, once no
 	// node is there.
@@ -89,8 +91,8 @@ type Join struct {
 type Recover struct {
 	Ledger, Snapshots   string // directories
 	PreviousCertificate string // PEM, of the service before
-	// SealedSecrets is a directory with ledger secrets that nodes before have
-	// sealed, or empty: then members' shares are needed.
+	// SealedSecrets is a directory with what a node before has sealed, from which the
+	// same service goes on, or empty: then members' shares are needed.
 	SealedSecrets string
 }
 

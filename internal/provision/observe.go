@@ -80,6 +80,9 @@ func (w *watcher) forget(nodes []Node) {
 		c.Close()
 		return true
 	})
+	maps.DeleteFunc(w.mute, func(ordinal, _ int) bool {
+		return !slices.ContainsFunc(nodes, func(n Node) bool { return n.Alive && n.Ordinal == ordinal })
+	})
 }
 
 // consensus is what a node says of its part, as far as it matters here.
@@ -182,6 +185,16 @@ func (w *watcher) askAll(ctx context.Context, nodes []Node, certificate string) 
 	}
 	asking.Wait()
 	return answers
+}
+
+// somebodyMute says whether a running node has not answered the last question.
+func (w *watcher) somebodyMute() bool {
+	for _, times := range w.mute {
+		if times > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // best is whom to believe: the primary of the highest view, else any node that takes
@@ -371,14 +384,14 @@ func (w *watcher) readMembers(ctx context.Context, c *client.Client, op *Operato
 		return err
 	}
 	o.Service.Threshold = info.Configuration.Threshold
-	if o.Service.Status != "WaitingForRecoveryShares" {
+	if o.Service.Status != "WaitingForRecoveryShares" && o.Service.Status != "Recovering" {
 		return nil
 	}
 	recovery, err := c.Recovery(ctx)
 	if err != nil {
 		return err
 	}
-	o.Service.ShareSent = recovery.Members[op.ID()]
+	o.Service.ShareSent, o.Service.Resumes = recovery.Members[op.ID()], recovery.Resumed
 	return nil
 }
 

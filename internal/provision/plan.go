@@ -67,6 +67,8 @@ type Service struct {
 	// OperatorHolds says that the operator has a share, ShareSent that it has sent it
 	// for the recovery that is under way.
 	OperatorHolds, ShareSent bool
+	// Resumes says that the service goes on from what was sealed, and opens by itself.
+	Resumes bool
 }
 
 // NodeView is a node as its driver and the network see it.
@@ -557,6 +559,10 @@ func (p *planner) open() {
 		p.add(Step{Kind: StepWaitMembers, Ordinal: -1, Reason: "MembersToActivate", Background: true, Message: fmt.Sprintf(
 			"the service opens once %d members who hold recovery keys are active; %d of %d are (synod member activate)", s.Threshold, s.ActiveHolders, s.Holders)})
 	case "Recovering":
+		if s.Resumes {
+			p.wait("Resuming", "the service goes on from what its nodes have sealed, once they are back")
+			return
+		}
 		if s.OperatorHolds && s.Holders == 1 {
 			p.add(Step{Kind: StepReopen, Ordinal: -1, NodeID: s.Primary, Reason: "Recovery"})
 			return

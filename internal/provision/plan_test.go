@@ -192,6 +192,10 @@ func TestPlan(t *testing.T) {
 			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status, o.Service.OperatorHolds = "Recovering", true },
 			want: []string{"ReopenService Recovery"},
 		},
+		"it goes on from what was sealed": {
+			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status, o.Service.Resumes = "Recovering", true },
+			want: []string{"Wait Resuming"},
+		},
 		"its share": {
 			nodes: []string{"3 Pvt"}, desired: count(1), change: func(o *Observed) { o.Service.Status, o.Service.OperatorHolds = "WaitingForRecoveryShares", true },
 			want: []string{"SubmitShare Recovery"},

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // recoverFrom is what a network whose nodes are all gone is recovered from: the
@@ -37,7 +38,23 @@ func (w *worker) recoverFrom(_ context.Context) (Recover, error) {
 	}
 	r := Recover{PreviousCertificate: previous}
 	r.Ledger, r.Snapshots = w.m.o.Driver.Files(w.name, best.Ordinal)
+	sealed := w.m.o.Driver.Sealed(w.name, best.Ordinal)
+	if _, err := os.Stat(filepath.Join(sealed, sealedService)); err == nil && !triedSealed(w.seen.Nodes) {
+		r.SealedSecrets = sealed
+	}
 	return r, nil
+}
+
+// sealedService is the file of a node's sealed directory from which a service goes on
+// (docs/formats/sealed.md).
+const sealedService = "service.sealed.json"
+
+// triedSealed says whether a node has ended because what was sealed does not fit:
+// then members' shares are needed after all.
+func triedSealed(nodes []NodeView) bool {
+	return slices.ContainsFunc(nodes, func(n NodeView) bool {
+		return n.Kind == KindRecover && !n.Alive && strings.Contains(n.Why, "sealed resume")
+	})
 }
 
 var chunkName = regexp.MustCompile(`^ledger_(\d+)(?:-(\d+))?(?:\.committed)?$`)

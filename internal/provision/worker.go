@@ -17,6 +17,7 @@ const (
 	// all is well.
 	busyPause = 50 * time.Millisecond
 	waitPause = 150 * time.Millisecond
+	mutePause = 500 * time.Millisecond // while a node does not answer
 	idlePause = 2 * time.Second
 	// backoffMin and backoffMax bound the pause after a step that failed.
 	backoffMin = 250 * time.Millisecond
@@ -225,6 +226,9 @@ func (w *worker) once(ctx context.Context) time.Duration {
 			w.complain(ctx, "cannot end an operation", err)
 		}
 		w.startPause = 0
+	}
+	if w.watcher.somebodyMute() {
+		pause = min(pause, mutePause)
 	}
 	return pause
 }

@@ -47,6 +47,7 @@ func (d *Driver) config(spec provision.NodeSpec) object {
 		"output_files": object{
 			"node_certificate_file": "node_cert.pem", "pid_file": "node.pid",
 			"rpc_addresses_file": "rpc_addresses.json", "node_to_node_address_file": "node_address.json",
+			"sealed_ledger_secret_location": "sealed", // nothing is, unless members allow it
 		},
 	}
 	command := object{"type": spec.Kind, "service_certificate_file": "service_cert.pem"}
@@ -59,7 +60,7 @@ func (d *Driver) config(spec provision.NodeSpec) object {
 			"initial_service_certificate_validity_days": spec.CertificateDays,
 		}
 		if spec.Recover.SealedSecrets != "" {
-			recover["previous_sealed_ledger_secret_location"] = "sealed"
+			recover["previous_sealed_ledger_secret_location"], recover["sealed_resume"] = "previously_sealed", true
 		}
 		command["recover"] = recover
 	}
@@ -107,7 +108,7 @@ func (d *Driver) prepareStart(config object, put func(string, []byte) error, spe
 // copyRecovered copies what a service is recovered from into a node's directory:
 // the node writes there.
 func copyRecovered(ctx context.Context, home string, from provision.Recover) error {
-	for name, dir := range map[string]string{"ledger": from.Ledger, "snapshots": from.Snapshots, "sealed": from.SealedSecrets} {
+	for name, dir := range map[string]string{"ledger": from.Ledger, "snapshots": from.Snapshots, "previously_sealed": from.SealedSecrets} {
 		if dir == "" {
 			continue
 		}

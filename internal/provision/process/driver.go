@@ -112,6 +112,11 @@ func (d *Driver) Files(network string, ordinal int) (ledger, snapshots string) {
 	return filepath.Join(home, "ledger"), filepath.Join(home, "snapshots")
 }
 
+// Sealed implements provision.Driver.
+func (d *Driver) Sealed(network string, ordinal int) string {
+	return filepath.Join(d.home(network, ordinal), "sealed")
+}
+
 // Networks implements provision.Driver.
 func (d *Driver) Networks(context.Context) ([]string, error) {
 	entries, err := os.ReadDir(d.o.Dir)
