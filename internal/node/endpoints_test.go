@@ -50,7 +50,7 @@ func TestNodeEndpoints(t *testing.T) {
 		{"GET /memory", 200, []string{"current_allocated_heap_size", "max_total_heap_size", "peak_allocated_heap_size"}, false},
 		{"GET /metrics", 200, []string{"sessions", "synod"}, false},
 		{"GET /js_metrics", 200, []string{"bytecode_size", "bytecode_used", "max_cached_interpreters", "max_execution_time", "max_heap_size", "max_stack_size"}, true},
-		{"GET /version", 200, []string{"ccf_version", "quickjs_version", "unsafe"}, false},
+		{"GET /version", 200, []string{"ccf_version", "quickjs_version", "sealing_key", "unsafe"}, false},
 		{"GET /jwt_keys/refresh/metrics", 200, []string{"attempts", "failures", "successes"}, false},
 		{"GET /index/strategies", 200, nil, false},
 		{"GET /ready/app", 204, nil, false},
