@@ -50,7 +50,7 @@ func (w *world) write() {
 		c.wrote++
 		op := operation{write: true, key: w.rng.IntN(keyCount), value: c.wrote, call: c.tick()}
 		var err error
-		if op.id, err = n.put(records, key(uint64(op.key)), []byte(strconv.Itoa(op.value))); err != nil {
+		if op.id, err = n.put(key(uint64(op.key)), []byte(strconv.Itoa(op.value))); err != nil {
 			continue
 		}
 		c.ordered = append(c.ordered, op.id)

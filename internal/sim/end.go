@@ -64,7 +64,7 @@ func (w *world) end() error {
 			return false
 		}
 		if id.View != l.Role().View {
-			if next, err := l.put(records, []byte("end"), []byte("0")); err == nil {
+			if next, err := l.put([]byte("end"), []byte("0")); err == nil {
 				id = next
 			}
 			return false

@@ -230,11 +230,11 @@ func (w *world) hold() time.Duration {
 	return 0
 }
 
-// put orders one write.
-func (n *node) put(table string, k, v []byte) (synod.TxID, error) {
+// put orders one write of a client.
+func (n *node) put(k, v []byte) (synod.TxID, error) {
 	return n.order(func(tx *kv.Tx) {
-		tx.Get(table, k)
-		tx.Put(table, k, v)
+		tx.Get(records, k)
+		tx.Put(records, k, v)
 	})
 }
 

@@ -126,7 +126,7 @@ func TestFailedDiskHandsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := w.leader()
-	if _, err := l.put(records, key(1), []byte("1")); err != nil || l.Appends() == 0 {
+	if _, err := l.put(key(1), []byte("1")); err != nil || l.Appends() == 0 {
 		t.Fatalf("%d appends, %v", l.Appends(), err)
 	}
 	w.flying = nil

@@ -128,7 +128,7 @@ var commands = map[string]command{
 		n, times := s.node(t, d), 1
 		d.MaybeScanArgs(t, "n", &times)
 		for range times {
-			id, err := n.put(records, []byte("k"), []byte(strconv.Itoa(s.client.wrote+1)))
+			id, err := n.put([]byte("k"), []byte(strconv.Itoa(s.client.wrote+1)))
 			if err != nil {
 				fmt.Fprintf(&s.out, "%s\n", err)
 				return nil
