@@ -104,7 +104,7 @@ command line: synod --config node.json --log-level info`,
 	})
 	root.AddCommand(
 		newSandbox(env), newSim(env), newNode(), newMember(env), newUser(env), newProposal(env), newRecovery(env), newJWT(env), newIdentity(env),
-		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newServer(env), newNetwork(env), newOperation(env), newBackup(env), newUpgrade(env), newLogs(env), newBench(env), newVersion(env),
+		newApp(env), newConstitution(env), newReceipt(env), newLedger(env), newServer(env), newNetwork(env), newOperation(env), newBackup(env), newUpgrade(env), newLogs(env), newPortal(env), newBench(env), newVersion(env),
 	)
 	summarize(root.Commands())
 	return root

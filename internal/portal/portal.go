@@ -83,6 +83,7 @@ func (p *Portal) routes() {
 	p.mux.HandleFunc("GET /portal/v1/session", p.session)
 	p.mux.HandleFunc("POST /portal/v1/session", p.signIn)
 	p.mux.HandleFunc("DELETE /portal/v1/session", p.signOut)
+	p.mux.HandleFunc("POST /portal/v1/codes", p.makeCode)
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /portal/v1/summary":                            p.summary,
 		"GET /portal/v1/networks/{name}":                    p.network,
@@ -113,19 +114,24 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self' 'wasm-unsaf
 // ServeHTTP answers with the headers that every answer has.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	securityHeaders(h)
 	if strings.HasPrefix(r.URL.Path, "/portal/v1/") {
 		h.Set("Cache-Control", "no-store")
-		if err := sameOrigin(r); err != nil {
+		// A bearer is no browser: it has no cookie that another site's page could use.
+		if err := sameOrigin(r); err != nil && r.Header.Get("Authorization") == "" {
 			fail(w, err)
 			return
 		}
 	}
 	p.mux.ServeHTTP(w, r)
+}
+
+func securityHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 }
 
 // sameOrigin refuses changing requests that another site's page may have made.

@@ -6,10 +6,12 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"synod/internal/arm"
@@ -65,6 +67,16 @@ func (p *Portal) NewCode() string {
 	}
 	p.codes[sha256.Sum256([]byte(code))] = now.Add(codeLife)
 	return code
+}
+
+// makeCode gives the bearer of Config.Token a one-time code.
+func (p *Portal) makeCode(w http.ResponseWriter, r *http.Request) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || p.c.Token == "" || subtle.ConstantTimeCompare([]byte(token), []byte(p.c.Token)) != 1 {
+		fail(w, &problem{http.StatusUnauthorized, "TokenRefused", "A code is made for who holds the server's own token."})
+		return
+	}
+	_ = answer(w, map[string]string{"code": p.NewCode()})
 }
 
 func (p *Portal) redeem(code string) bool {
