@@ -85,6 +85,9 @@ func (s *Suite) besideEtcd(ctx context.Context, service *Service, binary string)
 			requests, seconds = requests+r.Requests, seconds+r.Elapsed.Seconds()
 		}
 		us := middle(ours)
+		values := loadValues(us)
+		values["signatures_per_s"] = float64(after.signatures-before.signatures) / seconds
+		s.figure(fmt.Sprintf("committed writes, nodes: %d", len(service.Nodes)), connections, values)
 		fmt.Fprintf(t, "%d\t%.0f\t%s\t%s\t%s\t%.0f\t%d\t", connections, us.PerSecond(), millis(us.P50), millis(us.P99), perNode(us.CPU),
 			float64(after.signatures-before.signatures)/seconds, (after.bytes-before.bytes)/int64(requests))
 		if etcd == nil {
@@ -92,6 +95,8 @@ func (s *Suite) besideEtcd(ctx context.Context, service *Service, binary string)
 			continue
 		}
 		them := middle(theirs)
+		s.figure(fmt.Sprintf("etcd's puts, members: %d", len(service.Nodes)), connections, loadValues(them))
+		values["of_etcd_ratio"], values["p50_of_etcd_ratio"] = us.PerSecond()/them.PerSecond(), micros(us.P50)/micros(them.P50)
 		fmt.Fprintf(t, "%.0f\t%s\t%s\t%s\t%.1f\t%.2f\t\n", them.PerSecond(), millis(them.P50), millis(them.P99), perNode(them.CPU),
 			us.PerSecond()/them.PerSecond(), micros(us.P50)/micros(them.P50))
 	}

@@ -31,6 +31,11 @@ func (s *Suite) measureFailover(ctx context.Context) error {
 				return fmt.Errorf("election timeout %s: %w", c.timeout, err)
 			}
 		}
+		s.figure("election timeout "+c.timeout, 0, map[string]float64{
+			"elected_ms": inMillis(median(took, func(f failover) time.Duration { return f.elected })),
+			"commit_ms":  inMillis(median(took, func(f failover) time.Duration { return f.commit })),
+			"write_ms":   inMillis(median(took, func(f failover) time.Duration { return f.write })),
+		})
 		s.printf("  election timeout %s: elected %s; commit %s; write %s\n", c.timeout,
 			spread(took, func(f failover) time.Duration { return f.elected }),
 			spread(took, func(f failover) time.Duration { return f.commit }),
@@ -46,12 +51,21 @@ type failover struct {
 	write   time.Duration // kill → a write is answered as committed
 }
 
-func spread(all []failover, of func(failover) time.Duration) string {
+func sorted(all []failover, of func(failover) time.Duration) []time.Duration {
 	v := make([]time.Duration, len(all))
 	for i, f := range all {
 		v[i] = of(f)
 	}
 	slices.Sort(v)
+	return v
+}
+
+func median(all []failover, of func(failover) time.Duration) time.Duration {
+	return sorted(all, of)[len(all)/2]
+}
+
+func spread(all []failover, of func(failover) time.Duration) string {
+	v := sorted(all, of)
 	text := ""
 	for i, d := range []time.Duration{v[0], v[len(v)/2], v[len(v)-1]} {
 		text += []string{"", " / ", " / "}[i] + millis(d)

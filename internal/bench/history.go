@@ -108,6 +108,7 @@ func (s *Suite) pastRow(ctx context.Context, t io.Writer, service *Service, name
 	if err != nil {
 		return err
 	}
+	s.figure(name, load.Connections, loadValues(r))
 	fmt.Fprintf(t, "%s\t%.0f\t%s\t%s\t%.0f\t%.0f\t\n", name, r.PerSecond(), millis(r.P50), millis(r.P99), micros(r.CPU[0]), mb(r.Resident[0]))
 	return nil
 }

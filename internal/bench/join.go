@@ -65,6 +65,8 @@ func (s *Suite) whileSnapshots(ctx context.Context, service *Service) error {
 	if err != nil {
 		return err
 	}
+	s.figure("writes without snapshots", load.Connections, loadValues(without))
+	s.figure("writes while snapshots are taken", load.Connections, loadValues(with))
 	s.printf("  writes, 16 connections, without snapshots: %.0f/s, p50 %s, p99 %s; while %d are taken one after the other: %.0f/s, p50 %s, p99 %s\n",
 		without.PerSecond(), millis(without.P50), millis(without.P99), taken, with.PerSecond(), millis(with.P50), millis(with.P99))
 	return nil
@@ -121,6 +123,10 @@ func (s *Suite) catchUp(ctx context.Context, service *Service, snapshot bool) er
 	if snapshot {
 		how = "a snapshot"
 	}
+	s.figure("a new node with "+how, 0, map[string]float64{
+		"until_trusted_ms": inMillis(trusted.Sub(start)), "until_voter_ms": inMillis(took), "ledger_mb": mb(totals.bytes),
+		"ledger_mb_per_s": mb(totals.bytes) / took.Seconds(),
+	})
 	s.printf("  a new node with %s: process start → trusted %s, → voter %s", how, trusted.Sub(start).Round(time.Millisecond), took.Round(time.Millisecond))
 	if !snapshot {
 		s.printf(": %.0f MB/s, %.0f transactions/s (goal ≥ 100 MB/s), %.1f s of processor time of the node, %.1f s of the primary",

@@ -39,6 +39,10 @@ func (s *Suite) measureMemory(ctx context.Context) error {
 			}
 			done += r.Requests
 			state := float64(keys) * stateBytes / (1 << 20)
+			values := loadValues(r)
+			values["transactions"], values["keys"] = float64(done), float64(keys)
+			values["state_mb"], values["resident_mb"] = state, mb(residentBytes(target.PID))
+			s.figure("memory", load.Connections, values)
 			s.printf("%14d%8.0f%20.1f%10d%10.1f%8.0f%9s\n", done, r.PerSecond(), micros(r.CPU[0]), keys, state,
 				mb(residentBytes(target.PID)), fmt.Sprintf("≤ %.0f", 2*state+100))
 			return nil

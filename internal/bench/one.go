@@ -24,6 +24,8 @@ func (s *Suite) measureOne(ctx context.Context) error {
 		{"JS reuse", "synod-node", scriptBundle("k", ""), goal{"≤ 90 (CCF 109)", "≤ 65 (CCF 65)"}},
 	} {
 		err := s.with(ctx, Plan{Binary: c.binary, Nodes: 1, Bundle: c.bundle}, func(service *Service) error {
+			s.subject = c.name + ", one node"
+			s.figure("start", 0, map[string]float64{"until_open_ms": inMillis(service.Started)})
 			s.printf("\n%s, one node: process start → open, three members, voted: %s (goal ≤ 0.7 s; CCF 6.3–7.5 s); at rest %.0f MB, %.1f %% of a core\n",
 				c.name, service.Started.Round(time.Millisecond), mb(residentBytes(service.Nodes[0].PID)), idle(ctx, time.Second, service.PIDs()...)[0])
 			if err := s.loads(ctx, service, c.goal); err != nil {
@@ -82,8 +84,12 @@ func (s *Suite) row(ctx context.Context, t *tabwriter.Writer, service *Service, 
 	if err != nil {
 		return err
 	}
+	values := loadValues(res)
+	s.figure(kind, load.Connections, values)
 	signatures, perTx := "–", "–"
 	if kind != "read" {
+		values["signatures_per_s"] = float64(after.signatures-before.signatures) / res.Elapsed.Seconds()
+		values["ledger_bytes_per_request"] = float64(after.bytes-before.bytes) / float64(res.Requests)
 		signatures = fmt.Sprintf("%.1f", float64(after.signatures-before.signatures)/res.Elapsed.Seconds())
 		perTx = fmt.Sprintf("%d", (after.bytes-before.bytes)/int64(res.Requests))
 	}
@@ -111,11 +117,13 @@ func (s *Suite) quiet(ctx context.Context, service *Service, want string) error 
 	if err != nil {
 		return err
 	}
+	s.figure("answered to committed, idle", 0, map[string]float64{"p50_ms": inMillis(commit.P50), "p99_ms": inMillis(commit.P99)})
 	s.printf("answered → committed, one write each 20 ms: p50 %s, p99 %s (goal p50 %s)\n", millis(commit.P50), millis(commit.P99), want)
 	totals, err := ledgerTotals(service.Nodes[0].Ledger())
 	if err != nil {
 		return err
 	}
+	s.figure("ledger entries", 0, map[string]float64{"write_bytes": float64(totals.perWrite), "signature_bytes": float64(totals.perSignature)})
 	s.printf("ledger entries: of writes %d B each (goal ≤ 257), of signatures %d B each\n", totals.perWrite, totals.perSignature)
 	return nil
 }

@@ -34,6 +34,7 @@ func (s *Suite) measureRecovery(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.subject = "recovery"
 		s.printf("\nrecovery, native, one node: ledger of %.0f MB, %d entries, %d of them signatures, half of the others public\n",
 			mb(totals.bytes), totals.entries, totals.signatures)
 		r, err := service.recover(ctx)
@@ -41,11 +42,15 @@ func (s *Suite) measureRecovery(ctx context.Context) error {
 			return err
 		}
 		row := func(what string, d step) {
+			s.figure(what, 0, map[string]float64{
+				"took_ms": inMillis(d.took), "cpu_ms": inMillis(d.cpu), "ledger_mb_per_s": mb(totals.bytes) / d.took.Seconds(), "resident_mb": mb(d.resident),
+			})
 			s.printf("  %s: %s, %.1f s of processor time: %.0f MB/s, %.0f transactions/s (goal ≥ 100 MB/s); RSS %.0f MB\n", what, d.took.Round(time.Millisecond),
 				d.cpu.Seconds(), mb(totals.bytes)/d.took.Seconds(), float64(totals.entries)/d.took.Seconds(), mb(d.resident))
 		}
 		row("process start → public part read", r.public)
 		row("last share → private part read and open", r.private)
+		s.figure("open → index of public records built", 0, map[string]float64{"took_ms": inMillis(r.index.took)})
 		s.printf("  open → index of public records built: %s, %.0f MB/s\n", r.index.took.Round(time.Millisecond), mb(totals.bytes)/r.index.took.Seconds())
 		return nil
 	})

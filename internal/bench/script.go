@@ -38,6 +38,9 @@ func (s *Suite) measureLarge(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			values := loadValues(res)
+			values["deploy_ms"] = inMillis(deployed)
+			s.figure(fmt.Sprintf("JS %s, bundle of %d kB, write", c.name, largeSize>>10), 16, values)
 			s.printf("  %s: proposal → voted → served: %s; write, 16 connections: %.0f/s, %.0f CPU µs/request, RSS %.0f MB\n",
 				c.name, deployed.Round(time.Millisecond), res.PerSecond(), micros(res.CPU[0]), mb(res.Resident[0]))
 		}
@@ -62,6 +65,9 @@ func (s *Suite) measureProposals(ctx context.Context, service *Service) error {
 	}
 	elapsed, spent := time.Since(start), processorTime(service.Nodes[0].PID)-before
 	slices.Sort(took)
+	s.figure("proposals, created and voted", 0, map[string]float64{
+		"proposals_per_s": proposals / elapsed.Seconds(), "p50_ms": inMillis(quantile(took, 0.5)), "cpu_ms": spent.Seconds() * 1e3 / proposals,
+	})
 	s.printf("governance, three members, default constitution: %.0f proposals/s created and voted, p50 %s, %.1f CPU ms each\n",
 		proposals/elapsed.Seconds(), quantile(took, 0.5).Round(10*time.Microsecond), spent.Seconds()*1e3/proposals)
 	return nil

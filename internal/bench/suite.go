@@ -23,6 +23,11 @@ type Suite struct {
 	// Transactions is how many the section about memory writes;
 	// DefaultTransactions if 0.
 	Transactions int
+
+	// Figures are what Run has measured, in its order.
+	Figures []Figure
+
+	section, subject string // what is being measured
 }
 
 // A section is a part of the suite that can be run alone.
@@ -74,6 +79,7 @@ func (s *Suite) Run(ctx context.Context) error {
 		if len(s.Only) > 0 && !slices.Contains(s.Only, part.name) {
 			continue
 		}
+		s.section, s.subject = part.name, ""
 		if err := part.measure(s, ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}

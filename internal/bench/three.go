@@ -13,6 +13,10 @@ const forwardedConnections = 15
 func (s *Suite) measureThree(ctx context.Context) error {
 	err := s.with(ctx, Plan{Binary: "logging", Nodes: 3}, func(service *Service) error {
 		rest := idle(ctx, 5*time.Second, service.PIDs()...)
+		s.subject = "native, three nodes"
+		s.figure("start and rest", 0, map[string]float64{
+			"until_open_ms": inMillis(service.Started), "primary_core_percent": rest[0], "backup_core_percent": max(rest[1], rest[2]),
+		})
 		s.printf("\nnative, three nodes: first process start → open, three members, voted, three voters: %s; at rest primary %.1f %% of a core (goal ≤ 2; CCF 8.5), backups %.1f and %.1f (CCF 4)\n",
 			service.Started.Round(time.Millisecond), rest[0], rest[1], rest[2])
 		if err := s.loads(ctx, service, goal{"≤ 55 (≤ 20) (CCF 73 (23))", "CCF 32"}); err != nil {
@@ -30,6 +34,7 @@ func (s *Suite) measureThree(ctx context.Context) error {
 		return fmt.Errorf("native: %w", err)
 	}
 	err = s.with(ctx, Plan{Binary: "synod-node", Nodes: 3, Bundle: scriptBundle("k", "")}, func(service *Service) error {
+		s.subject = "JS reuse, three nodes"
 		s.printf("\nJS reuse, three nodes:\n")
 		t := newTable(s.Out)
 		for _, connections := range []int{16, 64} {
@@ -55,7 +60,11 @@ func (s *Suite) everywhere(ctx context.Context, service *Service) error {
 	for _, n := range service.Nodes {
 		load.Targets = append(load.Targets, n.Target)
 	}
-	if err := s.row(ctx, t, service, load, "write", "CCF 87 (49)"); err != nil {
+	subject := s.subject
+	s.subject += ", sent to all"
+	err := s.row(ctx, t, service, load, "write", "CCF 87 (49)")
+	s.subject = subject
+	if err != nil {
 		return err
 	}
 	return t.Flush()
@@ -77,6 +86,9 @@ func (s *Suite) busy(ctx context.Context, service *Service) error {
 		if err != nil {
 			return err
 		}
+		s.figure("answered to committed, while others write", connections, map[string]float64{
+			"requests_per_s": res.PerSecond(), "commit_p50_ms": inMillis(commit.P50), "commit_p99_ms": inMillis(commit.P99),
+		})
 		s.printf("answered → committed, while %d connections make %.0f writes/s: p50 %s, p99 %s (goal p99 ≤ 25 ms)\n",
 			connections, res.PerSecond(), millis(commit.P50), millis(commit.P99))
 	}

@@ -18,7 +18,8 @@ func newBench(env *Env) *cobra.Command {
 	names, about := bench.Sections()
 	long := `Starts services of one and three nodes from the binaries that make build leaves,
 loads them over mutual TLS, and prints throughput, latency, processor time for
-each request and commit latency beside the goals. Nothing is judged: clients and
+each request and commit latency beside the goals; with -o json, the figures alone,
+the tables going to standard error. Nothing is judged: clients and
 nodes share the machine, so compare processor time, not requests per second.
 If etcd-bench, which tools/bench makes, is among the binaries, an etcd server
 runs beside. Sections for --only:
@@ -33,6 +34,7 @@ runs beside. Sections for --only:
 		Example: "  synod bench --duration 3s\n  synod bench --only three,durable\n  synod bench --only memory --transactions 10000000",
 		Args:    args(cobra.NoArgs),
 	}
+	p := newPrinter(env, c)
 	f := c.Flags()
 	bin := f.String("bin", "", "directory of the binaries logging and synod-node (default: where this binary is)")
 	duration := f.Duration("duration", 3*time.Second, "how long each load runs, 100ms to 10m")
@@ -63,7 +65,20 @@ runs beside. Sections for --only:
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 		s := &bench.Suite{Out: env.Stdout, Bin: *bin, Duration: *duration, Scratch: scratch, Only: *only, Transactions: *transactions}
-		return s.Run(cmd.Context())
+		if p.format == formatTable {
+			return s.Run(cmd.Context())
+		}
+		s.Out = env.Stderr
+		if err := s.Run(cmd.Context()); err != nil {
+			return err
+		}
+		return p.json(benchResult{duration.Seconds(), s.Figures})
 	}
 	return c
+}
+
+// benchResult is the JSON of synod bench.
+type benchResult struct {
+	Seconds float64        `json:"load_seconds"` // how long each load ran
+	Figures []bench.Figure `json:"figures"`
 }

@@ -24,7 +24,6 @@ var ranElsewhere = map[string]string{
 
 // withoutFormat are commands that print no result of their own to format.
 var withoutFormat = map[string]string{
-	"synod bench":         "a table beside goals, for people",
 	"synod node":          "CCF's command line",
 	"synod app trace":     "a filter of text",
 	"synod ledger export": "JSON, always",
