@@ -18,7 +18,7 @@ type AuditEntry struct {
 	Principal string    `json:"principal"`
 	Action    string    `json:"action"` // Microsoft.ConfidentialLedger/managedCCFs/write and its like
 	Target    string    `json:"target"` // a resource id
-	Result    string    `json:"result"` // the answer's status, and its error code if any
+	Result    string    `json:"result"` // accepted, or the answer's status and error code
 	RequestID string    `json:"requestId"`
 	// Hash is the SHA-256 of the entry before's hash and this entry, so that no
 	// entry can be changed or taken out without changing all after it.
@@ -42,18 +42,34 @@ func (e AuditEntry) hashAfter(prev []byte) []byte {
 
 // AppendAudit adds e to the audit log; it gives it Seq, At and Hash.
 func (s *Store) AppendAudit(ctx context.Context, e AuditEntry) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
-		var prev []byte
-		err := tx.QueryRowContext(ctx, `SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1`).Scan(&e.Seq, &prev)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		e.Seq++
-		e.At = s.now().UTC()
-		_, err = tx.ExecContext(ctx, `INSERT INTO audit (seq, at, principal, action, target, result, request_id, hash) VALUES (?,?,?,?,?,?,?,?)`,
-			e.Seq, formatTime(e.At), e.Principal, e.Action, e.Target, e.Result, e.RequestID, e.hashAfter(prev))
+	return s.change(ctx, func(tx *sql.Tx) error { return s.appendAudit(ctx, tx, e) }, Change{Kind: ChangeAudit})
+}
+
+func (s *Store) appendAudit(ctx context.Context, tx *sql.Tx, e AuditEntry) error {
+	var prev []byte
+	err := tx.QueryRowContext(ctx, `SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1`).Scan(&e.Seq, &prev)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
-	}, Change{Kind: ChangeAudit})
+	}
+	e.Seq++
+	e.At = s.now().UTC()
+	_, err = tx.ExecContext(ctx, `INSERT INTO audit (seq, at, principal, action, target, result, request_id, hash) VALUES (?,?,?,?,?,?,?,?)`,
+		e.Seq, formatTime(e.At), e.Principal, e.Action, e.Target, e.Result, e.RequestID, e.hashAfter(prev))
+	return err
+}
+
+type auditKey struct{}
+
+// pendingAudit is the entry of a request that is being served: the request's
+// first transaction takes it along, so that neither is ever without the other.
+type pendingAudit struct {
+	entry   AuditEntry
+	written bool
+}
+
+func withAudit(ctx context.Context, e AuditEntry) (context.Context, *pendingAudit) {
+	p := &pendingAudit{entry: e}
+	return context.WithValue(ctx, auditKey{}, p), p
 }
 
 // AuditFilter narrows what Audit returns; zero fields do not narrow.

@@ -108,7 +108,6 @@ func (s *Server) putNetwork(c *call) error {
 			return err
 		}
 	}
-	n.Tags = nil // a PUT says all tags
 	return s.write(c, n, in, exists, cond)
 }
 
@@ -132,8 +131,33 @@ func (s *Server) patchNetwork(c *call) error {
 	return s.write(c, n, in, true, cond)
 }
 
+// triesMax is how often a write is made anew because another came first.
+const triesMax = 5
+
 // write stores what in changes of n, and starts an operation if that is work.
+// Who did not ask for an ETag does not hear of somebody else's write in between:
+// it is read, and the change is made to it.
 func (s *Server) write(c *call, n Network, in networkInput, exists bool, cond Precondition) error {
+	for try := 1; ; try++ {
+		err := s.tryWrite(c, n, in, exists, cond)
+		var lost *Error
+		if cond != (Precondition{}) || try == triesMax || !errors.As(err, &lost) || lost.Code != CodePreconditionFailed {
+			return err
+		}
+		now, err := s.Store.Network(c.r.Context(), n.ID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if exists = err == nil; exists {
+			n = now
+		} else if c.r.Method == http.MethodPatch {
+			_, err := s.network(c)
+			return err
+		}
+	}
+}
+
+func (s *Server) tryWrite(c *call, n Network, in networkInput, exists bool, cond Precondition) error {
 	if in.Location != nil && normalLocation(*in.Location) != n.Location {
 		return errorf(http.StatusConflict, CodeInvalidLocation, "location",
 			"The network is in %q. A location cannot be changed: back up, delete, and restore elsewhere.", n.Location)
@@ -143,6 +167,10 @@ func (s *Server) write(c *call, n Network, in networkInput, exists bool, cond Pr
 	}
 	before := n.Desired
 	var f faults
+	put := c.r.Method == http.MethodPut
+	if put {
+		n.Tags = nil // a PUT says all tags
+	}
 	n.Tags = applyTags(n.Tags, in.Tags, &f)
 	s.apply(&n.Desired, in.Properties, c.own(), exists, &f)
 	if err := f.err(); err != nil {
@@ -157,7 +185,6 @@ func (s *Server) write(c *call, n Network, in networkInput, exists bool, cond Pr
 	}
 	n.ModifiedBy = c.principal.Name
 	op := &Operation{Kind: KindUpdate, RequestedBy: c.principal.Name, RequestID: c.requestID}
-	put := c.r.Method == http.MethodPut
 	switch {
 	case !exists || !n.everServed() && put:
 		op.Kind = KindCreate

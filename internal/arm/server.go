@@ -109,7 +109,8 @@ type call struct {
 	version   string            // api-version
 	principal Principal
 	requestID string
-	status    int // of the answer, once it is written
+	status    int           // of the answer, once it is written
+	audited   *pendingAudit // of a write
 }
 
 // ServeHTTP answers one request.
@@ -123,7 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		code = s.fail(c, err)
 	}
 	s.counts.add(c, s.Now().Sub(started))
-	if c.route != nil && (c.route.writes() || c.status == http.StatusForbidden) && c.principal.Name != "" {
+	if c.route != nil && (c.route.writes() || c.status == http.StatusForbidden) && c.principal.Name != "" && (c.audited == nil || !c.audited.written) {
 		s.audit(c, code)
 	}
 }
@@ -148,6 +149,11 @@ func (s *Server) serve(c *call) error {
 		if err := s.allow(c); err != nil {
 			return err
 		}
+	}
+	if found.writes() {
+		var ctx context.Context
+		ctx, c.audited = withAudit(c.r.Context(), c.auditEntry("accepted"))
+		c.r = c.r.WithContext(ctx)
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, BodyMax)
 	return found.handle(s, c)
@@ -331,15 +337,18 @@ func (s *Server) fail(c *call, err error) string {
 // link returns an absolute address on this server as the caller knows it.
 func (c *call) link(path string) string { return "https://" + c.r.Host + path }
 
+func (c *call) auditEntry(result string) AuditEntry {
+	return AuditEntry{Principal: c.principal.Name, Action: c.route.action, Target: scope(c.params), Result: result, RequestID: c.requestID}
+}
+
+// audit writes the entry of a request that has changed nothing.
 func (s *Server) audit(c *call, code string) {
 	result := strconv.Itoa(c.status)
 	if code != "" {
 		result += " " + code
 	}
-	err := s.Store.AppendAudit(context.WithoutCancel(c.r.Context()), AuditEntry{
-		Principal: c.principal.Name, Action: c.route.action, Target: scope(c.params), Result: result, RequestID: c.requestID,
-	})
-	if err != nil {
+	ctx := context.WithValue(context.WithoutCancel(c.r.Context()), auditKey{}, nil)
+	if err := s.Store.AppendAudit(ctx, c.auditEntry(result)); err != nil {
 		s.Log.ErrorContext(c.r.Context(), "audit log", "request", c.requestID, "err", err)
 	}
 }
@@ -352,8 +361,8 @@ func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		if err := s.Store.PruneOperations(ctx); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "prune operations", "err", err)
+		if err := s.Store.Prune(ctx); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "prune the store", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,6 +202,36 @@ func TestETags(t *testing.T) {
 	s.want(t, 202, "DELETE", base+"/bank"+azure, "", "If-Match", changed.header.Get("ETag"))
 	s.finish(t)
 	s.want(t, 412, "DELETE", base+"/bank"+azure, "", "If-Match", "*")
+}
+
+// TestConcurrentWrites: who asks for no ETag is never told of one.
+func TestConcurrentWrites(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if a := s.do(t, "PUT", base+"/bank"+azure, createBody()); a.status != 201 {
+				t.Error(a.status, a.body)
+			}
+		})
+	}
+	group.Wait()
+	if all, err := s.Store.Operations(t.Context(), NetworkID{sub[len("/subscriptions/"):], "contoso", "bank"}, 10); err != nil || len(all) != 1 {
+		t.Error(len(all), err)
+	}
+	s.finish(t)
+	for i := range 4 {
+		group.Go(func() {
+			if a := s.do(t, "PATCH", base+"/bank"+azure, fmt.Sprintf(`{"tags":{"t%d":"x"}}`, i)); a.status != 200 {
+				t.Error(a.status, a.body)
+			}
+		})
+	}
+	group.Wait()
+	if n, err := s.Store.NetworkNamed(t.Context(), "bank"); err != nil || len(n.Tags) != 5 {
+		t.Error(n.Tags, err)
+	}
 }
 
 // TestBadRequests is each wrong input, and what its sender is told.

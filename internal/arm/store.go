@@ -117,17 +117,27 @@ func (s *Store) migrate(ctx context.Context) error {
 }
 
 // change runs fn in a transaction that holds the write lock from its start, and
-// tells the watchers what changed once it has been committed.
+// tells the watchers what changed once it has been committed. The first one of a
+// request takes the request's audit entry along.
 func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error, changes ...Change) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := fn(tx); err != nil {
+	err = fn(tx)
+	pending, ok := ctx.Value(auditKey{}).(*pendingAudit)
+	if ok = ok && !pending.written; ok && err == nil {
+		err = s.appendAudit(ctx, tx, pending.entry)
+		changes = append(changes, Change{Kind: ChangeAudit})
+	}
+	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
 		return err
+	}
+	if ok {
+		pending.written = true
 	}
 	s.tell(changes)
 	return nil

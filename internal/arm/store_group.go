@@ -9,6 +9,9 @@ import (
 	"net/http"
 )
 
+// resourceGroupsMax bounds the resource groups of a server.
+const resourceGroupsMax = 10_000
+
 // DefaultSubscription is the subscription that every server has.
 const DefaultSubscription = "00000000-0000-0000-0000-000000000001"
 
@@ -64,6 +67,13 @@ func (s *Store) putGroup(ctx context.Context, g group) (created bool, err error)
 		created = errors.Is(err, sql.ErrNoRows)
 		switch {
 		case created:
+			var count int
+			if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM resource_groups`).Scan(&count); err != nil {
+				return err
+			}
+			if count >= resourceGroupsMax {
+				return errorf(http.StatusConflict, CodeQuotaExceeded, "", "This server has %d resource groups, and no room for more.", count)
+			}
 			_, err = tx.ExecContext(ctx, `INSERT INTO resource_groups (subscription, name, location, tags, created_at) VALUES (?,?,?,?,?)`,
 				g.Subscription, g.Name, g.Location, string(tags), formatTime(s.now()))
 			return err

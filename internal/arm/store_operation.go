@@ -231,12 +231,33 @@ func wantRunning(ctx context.Context, tx *sql.Tx, id string) error {
 	}
 }
 
-// OperationsKept is how long the record of an ended operation is kept.
-const OperationsKept = 7 * 24 * time.Hour
+// How long what has ended is kept.
+const (
+	// OperationsKept is how long the record of an ended operation is kept.
+	OperationsKept = 7 * 24 * time.Hour
+	// operationsOfNetworkMax is how many ended operations of a network are kept.
+	operationsOfNetworkMax = 1000
+	// deletedKept is how long what was wanted of a deleted network is kept.
+	deletedKept = 400 * 24 * time.Hour
+)
 
-// PruneOperations removes the records of operations that ended more than
-// OperationsKept ago.
-func (s *Store) PruneOperations(ctx context.Context) error {
-	_, err := s.write.ExecContext(ctx, `DELETE FROM operations WHERE ended_at != '' AND ended_at < ?`, formatTime(s.now().Add(-OperationsKept)))
-	return err
+// Prune removes what has been kept for long enough: ended operations and
+// deleted networks.
+func (s *Store) Prune(ctx context.Context) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		for _, p := range []struct {
+			query string
+			arg   any
+		}{
+			{`DELETE FROM operations WHERE ended_at != '' AND ended_at < ?`, formatTime(s.now().Add(-OperationsKept))},
+			{`DELETE FROM operations WHERE rowid IN (SELECT rowid FROM
+				(SELECT rowid, row_number() OVER (PARTITION BY network ORDER BY rowid DESC) AS n FROM operations WHERE ended_at != '') WHERE n > ?)`, operationsOfNetworkMax},
+			{`DELETE FROM deleted_networks WHERE deleted_at < ?`, formatTime(s.now().Add(-deletedKept))},
+		} {
+			if _, err := tx.ExecContext(ctx, p.query, p.arg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -247,7 +247,7 @@ func TestOneOperationAtATime(t *testing.T) {
 	}
 
 	c.move(OperationsKept + time.Hour)
-	if err := s.PruneOperations(t.Context()); err != nil {
+	if err := s.Prune(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Operation(t.Context(), end.ID); !errors.Is(err, ErrNotFound) {
@@ -277,6 +277,36 @@ func TestDeletedNetworkIsRemembered(t *testing.T) {
 	}
 	if diff := cmp.Diff(n.Desired, got.Desired); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPruning(t *testing.T) {
+	c := newClock()
+	s := openTestStore(t, c)
+	n := put(t, s, testNetwork("bank"), Precondition{}, nil)
+	for range operationsOfNetworkMax + 5 {
+		if err := s.StartOperation(t.Context(), &Operation{Network: n.ID, Kind: KindUpdate, Status: OperationSucceeded}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.StartOperation(t.Context(), &Operation{Network: n.ID, Kind: KindBackup}), s.Prune(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.Operations(t.Context(), n.ID, 5000); err != nil || len(all) != operationsOfNetworkMax+1 || all[0].Kind != KindBackup {
+		t.Error(len(all), err)
+	}
+	if err := errors.Join(s.DeleteNetwork(t.Context(), n.ID), s.Prune(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.DeletedNetwork(t.Context(), n.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.move(deletedKept + time.Hour)
+	if err := s.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.DeletedNetwork(t.Context(), n.ID); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
 	}
 }
 
