@@ -76,13 +76,16 @@ func (n *Node) present() {
 	if !n.govOpen.Swap(true) {
 		n.info(context.Background(), "Network TLS connections now accepted")
 	}
-	if n.serviceOpen.Load() && !n.hidden.Load() {
-		n.openApp()
-	}
+	n.openApp()
 }
 
-// openApp opens the application's front end.
+// openApp opens the application's front end, once the service is open, the node has
+// its private part, and a recovery cannot come to nothing any more: before, a crash
+// would take what is written with it.
 func (n *Node) openApp() {
+	if !n.serviceOpen.Load() || n.hidden.Load() || n.unsettled.Load() {
+		return
+	}
 	if !n.appOpen.Swap(true) {
 		close(n.opened)
 	}
@@ -107,7 +110,7 @@ func (n *Node) onService(id synod.TxID, w kv.MapWrites) {
 			n.info(context.Background(), fmt.Sprintf("Service open at seqno %d", id.SeqNo))
 			close(n.ended)
 			n.reseal()
-			if n.govOpen.Load() && !n.hidden.Load() {
+			if n.govOpen.Load() {
 				n.openApp()
 			}
 		}

@@ -194,7 +194,7 @@ func (n *Node) becomeReplica(answer *joinResponse) error {
 	n.origin.Store(uint64(start.Origin))
 	n.machine.After(start.Origin)
 	if start.Origin > 1 && network.ServiceStatus != string(tables.ServiceOpen) {
-		n.ledger.BeginRecovery(start.Origin - 1)
+		n.beginRecovery(start.Origin - 1)
 	}
 	begin, err := n.loadSnapshot(start)
 	if err != nil {

@@ -101,6 +101,7 @@ type Node struct {
 	toRead      chan synod.SeqNo // from this entry on the ledger secrets of the past are known
 	ended       chan struct{}    // closed when the recovered service is open
 	state       atomic.Pointer[startupState]
+	unsettled   atomic.Bool // a recovery's: the ledger's files do not have their names yet
 	govOpen     atomic.Bool
 	appOpen     atomic.Bool
 	serviceOpen atomic.Bool // the service is open, as far as this node knows

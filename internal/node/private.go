@@ -82,6 +82,13 @@ func (n *Node) keepRecovery(ctx context.Context) error {
 				return fmt.Errorf("end the recovery: %w", err)
 			}
 			ended = nil
+			if !n.unsettled.Swap(false) {
+				continue
+			}
+			n.reseal()
+			if err := n.replica.Do(ctx, n.present); err != nil && !errors.Is(err, consensus.ErrStopped) && ctx.Err() == nil {
+				return err
+			}
 		}
 	}
 }

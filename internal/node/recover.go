@@ -172,7 +172,7 @@ func (n *Node) found(out *recovery.Outcome) error {
 	n.tree.Adopt(evidence.TreeOf(out.Tree, out.Last.SeqNo))
 	n.machine.After(origin)
 	n.machine.Begin(out.Last.SeqNo)
-	n.ledger.BeginRecovery(out.Last.SeqNo)
+	n.beginRecovery(out.Last.SeqNo)
 	n.origin.Store(uint64(origin))
 	name, err := consensus.RaftID(n.id.node)
 	if err != nil {
@@ -186,6 +186,13 @@ func (n *Node) found(out *recovery.Outcome) error {
 	}
 	n.setState(statePartOfPublicNetwork)
 	return nil
+}
+
+// beginRecovery says that the ledger's files from here on count only once the
+// service is open.
+func (n *Node) beginRecovery(after synod.SeqNo) {
+	n.unsettled.Store(true)
+	n.ledger.BeginRecovery(after)
 }
 
 // firstHeld is the oldest entry that the ledger holds without a hole up to last,

@@ -89,7 +89,7 @@ func (n *Node) keepSealed(ctx context.Context) error {
 }
 
 func (n *Node) sealNow(ctx context.Context) error {
-	if !n.serviceOpen.Load() || n.hidden.Load() {
+	if !n.serviceOpen.Load() || n.hidden.Load() || n.unsettled.Load() {
 		return nil
 	}
 	tx, err := n.store.BeginAt(n.store.Compacted().SeqNo)

@@ -157,6 +157,9 @@ func TestSealedResume(t *testing.T) {
 		s = killed(s, s)[0]
 		s.launch(s.resumeCommand(), s.folders())
 		<-s.Opened()
+		if left, err := filepath.Glob(s.path("ledger/*.recovery")); err != nil || len(left) > 0 {
+			t.Errorf("the application is open, and a crash would make the recovery come to nothing: %v, %v", left, err)
+		}
 		if s.ServiceCertificate() != certificate {
 			t.Error("the service's certificate is another")
 		}
