@@ -3,6 +3,7 @@ package apptest_test
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,16 +28,39 @@ func TestNotes(t *testing.T) {
 	svc.Anybody().Get("/app/receipt?transaction_id=" + done.TxID().String()).Expect(200)
 }
 
-// TestStartsFast: a scenario may start a service of its own.
+// TestStartsFast: a scenario may start a service of its own. What ten starts take
+// of the processor does not depend on who else runs on the machine; of the time on
+// the clock, which a start that waits for something would take, the fastest counts.
 func TestStartsFast(t *testing.T) {
-	start := time.Now()
-	const services = 10
-	for range services {
+	const services, most = 10, 100 * time.Millisecond
+	fastest := time.Hour
+	start := func() {
+		began := time.Now()
 		apptest.New(t, notes())
+		fastest = min(fastest, time.Since(began))
 	}
-	if each := time.Since(start) / services; each > 100*time.Millisecond {
-		t.Errorf("a service takes %s to start", each)
+	began := processorTime(t)
+	for range services {
+		start()
 	}
+	if each := (processorTime(t) - began) / services; each > most {
+		t.Errorf("a service takes %s of the processor to start", each)
+	}
+	for tries := 0; fastest > most && tries < 10*services; tries++ {
+		start()
+	}
+	if fastest > most {
+		t.Errorf("the fastest start of many takes %s", fastest)
+	}
+}
+
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // counter adds up, counting in attempts how often its handler runs.

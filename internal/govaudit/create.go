@@ -69,7 +69,7 @@ func (t *transaction) create() {
 	if t.id.SeqNo > 1 {
 		what, allowed = "started a recovery with a new service identity", append(slices.Clone(createTables), recoveryTables...)
 	}
-	if t.resumed() {
+	if t.resumes = t.resumed(); t.resumes {
 		what = "resumed the service from what was sealed"
 	}
 	t.secretFrom = t.id.SeqNo
@@ -113,7 +113,7 @@ func (t *transaction) firstMembers() {
 // recovery looks at what a recovering service says of the one before it.
 func (t *transaction) recovery(info tables.ServiceInfo) {
 	before := t.service()
-	if t.resumed() {
+	if t.resumes {
 		if !t.mayResume() {
 			t.found(Violation, tables.Recovery, "", "the service resumes from what was sealed, which members did not allow")
 		}

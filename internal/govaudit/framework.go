@@ -95,8 +95,7 @@ func (t *transaction) recovered() bool {
 // opened, asks for members' shares.
 func (t *transaction) unsealed() bool {
 	value, ok := t.unitValue(tables.Service)
-	report, _, err := tables.GetJSON[tables.RecoveryReport](t.before, tables.Recovery, tables.UnitKey())
-	if !ok || err != nil || !report.Resumed || !t.mayResume() || t.service().Status != tables.ServiceRecovering {
+	if !ok || !t.resumes || !t.mayResume() || t.service().Status != tables.ServiceRecovering {
 		return false
 	}
 	want := t.store.Begin()

@@ -150,6 +150,31 @@ func TestRefreshedKeys(t *testing.T) {
 	}
 }
 
+// A service goes on from what its nodes had sealed if its members said so, and is
+// not open before the secrets of its past are known.
+func TestSealedResume(t *testing.T) {
+	s := newService(t, defaultConstitution())
+	s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+	s.tx(func(tx *kv.Tx) { s.resume(tx, s.cert, tables.ServiceRecovering) })
+	s.sign()
+	s.setStatus(tables.ServiceWaitingForRecoveryShares)
+	s.setStatus(tables.ServiceOpen)
+	r := s.replay()
+	if len(r.Findings) != 0 || r.Recoveries != 1 {
+		t.Errorf("%d recoveries, findings %+v", r.Recoveries, r.Findings)
+	}
+	var did []string
+	for _, e := range r.Events {
+		if e.Member == "" {
+			did = append(did, e.What)
+		}
+	}
+	want := "created the service; resumed the service from what was sealed; went on with the ledger secrets that were sealed; completed the recovery"
+	if got := strings.Join(did, "; "); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Whatever the operator of a service writes without its members is found.
 func TestFrauds(t *testing.T) {
 	user := newMember(t)
@@ -368,7 +393,7 @@ func TestFrauds(t *testing.T) {
 				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceRecovering})
 				s.put(tx, tables.Nodes, string(other.signer.NodeID), tables.NodeInfo{Status: tables.NodeTrusted})
 			})
-			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+			s.serveAs(other)
 		}, tables.Nodes, "is not retired"},
 		{"a recovery with another constitution", func(s *service) {
 			other := newService(t, defaultConstitution())
@@ -376,15 +401,61 @@ func TestFrauds(t *testing.T) {
 				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceRecovering})
 				s.put(tx, tables.Constitution, "", "export function apply() {}")
 			})
-			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+			s.serveAs(other)
 		}, tables.Constitution, "by nobody"},
 		{"a recovery that is open at once", func(s *service) {
 			other := newService(t, defaultConstitution())
 			s.tx(func(tx *kv.Tx) {
 				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceOpening})
 			})
-			s.signer.ServiceKey, s.signer.ServiceKID = other.signer.ServiceKey, other.signer.ServiceKID
+			s.serveAs(other)
 		}, tables.Service, "not Recovering"},
+		{"a resume that members did not allow", func(s *service) {
+			s.tx(func(tx *kv.Tx) { s.resume(tx, s.cert, tables.ServiceRecovering) })
+		}, tables.Recovery, "did not allow"},
+		{"a resume that members no longer allow", func(s *service) {
+			s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+			s.pass(s.members[1:], "set_sealed_resume", map[string]any{"allowed": false})
+			s.tx(func(tx *kv.Tx) { s.resume(tx, s.cert, tables.ServiceRecovering) })
+		}, tables.Recovery, "did not allow"},
+		{"a resume that allows itself", func(s *service) {
+			s.tx(func(tx *kv.Tx) {
+				s.resume(tx, s.cert, tables.ServiceRecovering)
+				s.put(tx, tables.SealedResume, "", tables.SealedResumePolicy{Allowed: true})
+			})
+		}, tables.SealedResume, "by nobody"},
+		{"a policy of sealed resume written by nobody", func(s *service) {
+			s.tx(func(tx *kv.Tx) { s.put(tx, tables.SealedResume, "", tables.SealedResumePolicy{Allowed: true}) })
+		}, tables.SealedResume, "by nobody"},
+		{"a resume as another service", func(s *service) {
+			other := newService(t, defaultConstitution())
+			s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+			s.tx(func(tx *kv.Tx) { s.resume(tx, other.cert, tables.ServiceRecovering) })
+			s.serveAs(other)
+		}, tables.Service, "is another"},
+		{"a resume that is open at once", func(s *service) {
+			s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+			s.tx(func(tx *kv.Tx) { s.resume(tx, s.cert, tables.ServiceOpening) })
+		}, tables.Service, "not Recovering"},
+		{"a resume that keeps an old node", func(s *service) {
+			s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+			s.tx(func(tx *kv.Tx) {
+				s.resume(tx, s.cert, tables.ServiceRecovering)
+				s.put(tx, tables.Nodes, string(s.signer.NodeID), tables.NodeInfo{Status: tables.NodeTrusted})
+			})
+		}, tables.Nodes, "changed by nobody"},
+		{"a recovery that goes on as a resume before it did", func(s *service) {
+			other := newService(t, defaultConstitution())
+			s.pass(s.members[:2], "set_sealed_resume", map[string]any{"allowed": true})
+			s.tx(func(tx *kv.Tx) { s.resume(tx, s.cert, tables.ServiceRecovering) })
+			s.sign()
+			s.tx(func(tx *kv.Tx) {
+				s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: other.cert, Status: tables.ServiceRecovering})
+				s.startNode(tx)
+			})
+			s.serveAs(other)
+			s.setStatus(tables.ServiceWaitingForRecoveryShares)
+		}, tables.Service, "by nobody"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -33,6 +33,7 @@ type replay struct {
 
 	signed     map[string]bool // roots of signatures, in hex
 	secretFrom synod.SeqNo     // where the ledger secret in use starts
+	resumes    bool            // the last service that was made is the one before it, which resumed
 	window     bool            // the service keeps recent proposals, as those from 4.0 do
 	cose       bool            // members sign with COSE, as of 4.0
 	counted    bool            // the service keeps final votes, as some before 6.0 do not

@@ -143,6 +143,9 @@ func (s *service) effects(tx app.Tx) *js.Effects {
 		TriggerSnapshot:              func() error { return nil },
 		TriggerRecoverySharesRefresh: shares,
 		LatestLedgerSecretSeqno:      func() (synod.SeqNo, error) { return 1, nil },
+		SetSealedResume: func(allowed bool) error {
+			return tables.PutJSON(tx, tables.SealedResume, tables.UnitKey(), tables.SealedResumePolicy{Allowed: allowed})
+		},
 		GenerateEndorsedCertificate: func(csr, from string, days int) (string, error) {
 			start, err := identity.ParseTime(from)
 			if err != nil {
@@ -204,6 +207,60 @@ func (s *service) order(tx *kv.Tx) synod.TxID {
 	}
 	s.entries = append(s.entries, b)
 	return id
+}
+
+// serveAs makes another service's identity the one that signs from here on.
+func (s *service) serveAs(other *service) {
+	s.cert = other.cert
+	s.signer = &evidence.Signer{
+		NodeID: s.signer.NodeID, NodeKey: s.signer.NodeKey, NodeCert: s.signer.NodeCert,
+		ServiceKey: other.signer.ServiceKey, ServiceKID: other.signer.ServiceKID, Now: s.signer.Now,
+	}
+}
+
+// resume makes a service go on from what a node is said to have sealed.
+func (s *service) resume(tx *kv.Tx, cert string, status tables.ServiceStatus) {
+	s.t.Helper()
+	created := s.next()
+	s.put(tx, tables.Service, "", tables.ServiceInfo{Cert: cert, Status: status, CurrentServiceCreateTxID: &created})
+	s.put(tx, tables.Recovery, "", tables.RecoveryReport{After: s.store.Tip(), Resumed: true})
+	s.startNode(tx)
+}
+
+// setStatus is what nodes write of a service that recovers, by themselves.
+func (s *service) setStatus(status tables.ServiceStatus) {
+	s.t.Helper()
+	s.tx(func(tx *kv.Tx) {
+		info, _, err := tables.GetJSON[tables.ServiceInfo](tx, tables.Service, tables.UnitKey())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		info.Status = status
+		s.put(tx, tables.Service, "", info)
+	})
+	s.sign()
+}
+
+// startNode retires all nodes and trusts a new one, as a recovery does.
+func (s *service) startNode(tx *kv.Tx) {
+	s.t.Helper()
+	key, err := identity.NewKey(identity.Secp384r1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	retired := map[string]tables.NodeInfo{}
+	err = tables.EachJSON(tx, tables.Nodes, func(id string, info tables.NodeInfo) bool {
+		info.Status, info.RetiredCommitted = tables.NodeRetired, true
+		retired[id] = info
+		return true
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for id, info := range retired {
+		s.put(tx, tables.Nodes, id, info)
+	}
+	s.put(tx, tables.Nodes, string(identity.NodeIDOf(&key.PublicKey)), tables.NodeInfo{Status: tables.NodeTrusted})
 }
 
 func (s *service) sign() {
