@@ -3,6 +3,7 @@
 package managed
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"synod/client"
 	"synod/internal/arm"
 )
 
@@ -86,8 +88,70 @@ func TestControlPlaneDies(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	use(func(u *user) { u.activate() })
+	voted := make(chan struct{})
+	go func() { // members vote while control planes come and go
+		defer close(voted)
+		w.voteWhenAsked(m)
+	}()
+	act("upgrade", arm.KindUpgrade, func(d *arm.Desired) { d.Release = "next" }, 2, "ProposeRelease", "StartNode", "TrustNode", "RetireNode", "ForgetNode", "DisallowOldRelease")
+	<-voted
+	use(func(*user) {
+		for _, n := range nodes(3) {
+			if n.Release != "next" {
+				t.Errorf("node %d runs %s", n.Ordinal, n.Release)
+			}
+		}
+	})
+	act("renew", arm.KindRenew, func(*arm.Desired) {}, 2, "RenewCertificates")
+	act("pause", arm.KindUpdate, func(d *arm.Desired) { d.RunningState = arm.RunningPaused }, 2, "StopNodes")
+	act("resume", arm.KindUpdate, func(d *arm.Desired) { d.RunningState = arm.RunningActive }, 2, "StartNode", "ReopenService", "SubmitShare")
+	use(func(u *user) {
+		nodes(3)
+		u.dial()
+		if got := u.must("GET", "/app/account/alice", ""); got != `{"account":"alice","balance":7}` {
+			t.Error(got)
+		}
+	})
 	act("delete", arm.KindDelete, func(d *arm.Desired) { d.Deleted = true }, 2, "DiscardNode", "RemoveNetwork")
 	if entries, err := os.ReadDir(filepath.Join(w.dir, "networks")); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
+}
+
+// voteWhenAsked votes for the proposal that lets a release join, as soon as there is
+// one. No control plane of this process runs meanwhile.
+func (w *world) voteWhenAsked(m member) {
+	s, err := arm.OpenStore(context.Background(), filepath.Join(w.dir, "server.db"), w.now)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	defer s.Close()
+	n, err := s.Network(context.Background(), id("net1"))
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		for _, node := range n.Status.Nodes {
+			c, err := client.Dial("https://"+node.Address, client.WithServiceCertificate([]byte(n.Status.ServiceCertificate)))
+			if err != nil {
+				w.t.Error(err)
+				return
+			}
+			all, err := c.Proposals(context.Background())
+			for _, p := range all {
+				if err == nil && p.State == client.ProposalOpen {
+					p2, err := client.NewMember(c, m.signer(w.t)).Vote(context.Background(), p.ID, client.BallotFor)
+					if err == nil && p2.State == client.ProposalAccepted {
+						c.Close()
+						return
+					}
+				}
+			}
+			c.Close()
+		}
+	}
+	w.t.Error("nobody asked for a vote")
 }

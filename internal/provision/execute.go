@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -156,7 +157,11 @@ func genesisOf(d arm.Desired, op *Operator) (Genesis, error) {
 		g.Constitution = constitutions.Managed()
 	}
 	holders := 0
-	for _, m := range d.Members {
+	for i, m := range d.Members {
+		if marked(m.Tags) {
+			return g, &arm.Error{Code: arm.CodeInvalidContent, Target: fmt.Sprintf("properties.memberIdentityCertificates[%d].tags", i),
+				Message: "The tag is_operator is the operator's, whose votes do not count: leave it out."}
+		}
 		g.Members = append(g.Members, GenesisMember{Certificate: m.Certificate, EncryptionKey: m.EncryptionKey, Data: m.Tags})
 		if m.EncryptionKey != "" {
 			holders++
@@ -168,6 +173,15 @@ func genesisOf(d arm.Desired, op *Operator) (Genesis, error) {
 	own, err := op.genesisMember(holders == 0)
 	g.Members = append(g.Members, own)
 	return g, err
+}
+
+// marked says whether a member's data would make it an operator.
+func marked(data json.RawMessage) bool {
+	var mark struct {
+		IsOperator any `json:"is_operator"`
+	}
+	// What is no object marks nobody.
+	return json.Unmarshal(data, &mark) == nil && mark.IsOperator != nil && mark.IsOperator != false
 }
 
 // forgetNode removes the row of a node that has left, and what there is of it.

@@ -88,6 +88,12 @@ func TestGenesis(t *testing.T) {
 	if g, err := genesisOf(arm.Desired{Constitution: "own"}, op); err != nil || g.Constitution != "own" {
 		t.Errorf("%+v, %v", g, err)
 	}
+	for tags, want := range map[string]bool{`{"is_operator":true}`: true, `{"is_operator":1}`: true, `{"is_operator":false}`: false, `"is_operator"`: false, ``: false, `null`: false} {
+		_, err := genesisOf(arm.Desired{Members: []arm.Member{{Certificate: "c", Tags: json.RawMessage(tags)}}}, op)
+		if (err != nil) != want {
+			t.Errorf("tags %s: %v", tags, err)
+		}
+	}
 	if _, err := genesisOf(arm.Desired{Constitution: "own", AppSourceURI: arm.AppSample}, op); err == nil {
 		t.Error("the sample with a constitution that cannot install it")
 	}

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,8 +175,8 @@ func (w *worker) once(ctx context.Context) time.Duration {
 	if mark, ok := w.toMark(); ok {
 		steps = append([]Step{mark}, steps...)
 	}
-	if w.op != nil && w.op.Kind == arm.KindRenew && !w.hasStep("RenewCertificates") && w.seen.Service.Primary != "" {
-		steps = append([]Step{{Kind: StepRenew, Ordinal: -1, NodeID: w.seen.Service.Primary, Reason: "Asked"}}, steps...)
+	if renew, ok := w.toRenew(); ok {
+		steps = append([]Step{renew}, steps...)
 	}
 	w.tell(ctx, steps)
 	pause := idlePause
@@ -286,6 +288,7 @@ func (w *worker) look(ctx context.Context) error {
 		known = ""
 	}
 	c := w.watcher.look(ctx, nodes, known, o)
+	w.lookAtEndpoint(ctx) // first: clients wait for it
 	if c != nil && o.Service.Primary != "" {
 		w.watcher.readCertificates(ctx, o)
 		if err := w.watcher.readMembers(ctx, c, w.m.o.Operator, o); err != nil {
@@ -295,7 +298,6 @@ func (w *worker) look(ctx context.Context) error {
 			return err
 		}
 	}
-	w.lookAtEndpoint(ctx)
 	return nil
 }
 
@@ -438,11 +440,25 @@ func (w *worker) failed(ctx context.Context, s Step, err error) time.Duration {
 	return min(backoffMin<<min(w.failures-1, 7), backoffMax)
 }
 
-// hasStep says whether the running operation has taken a step.
-func (w *worker) hasStep(name string) bool {
-	return w.op != nil && slices.ContainsFunc(w.op.Steps, func(s arm.OperationStep) bool {
-		return s.Name == name && s.Status == arm.OperationSucceeded
+// toRenew is the step of a renewal that somebody asked for, until it is done: when the
+// service has another certificate than the one that the step, which is stored before
+// it is taken, says it is in the place of.
+func (w *worker) toRenew() (Step, bool) {
+	if w.op == nil || w.op.Kind != arm.KindRenew || w.seen.Service.Primary == "" {
+		return Step{}, false
+	}
+	const place = "in the place of "
+	now := place + digestText(w.seen.Service.Certificate)
+	s := Step{Kind: StepRenew, Ordinal: -1, NodeID: w.seen.Service.Primary, Reason: "Asked", Message: now}
+	done := slices.ContainsFunc(w.op.Steps, func(t arm.OperationStep) bool {
+		return t.Name == string(StepRenew) && strings.HasPrefix(t.Message, place) && t.Message != now
 	})
+	return s, !done
+}
+
+func digestText(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
 }
 
 func stepName(s Step) string {
