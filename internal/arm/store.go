@@ -120,7 +120,33 @@ func (s *Store) migrate(ctx context.Context) error {
 // tells the watchers what changed once it has been committed. The first one of a
 // request takes the request's audit entry along.
 func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error, changes ...Change) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	return s.transact(ctx, durable, fn, changes)
+}
+
+// observe is change for what can be seen again: it does not wait for the disk,
+// so that many networks' reconcilers do not hold up requests. A power failure may
+// lose it, the end of this process does not; the next durable write takes it to
+// the disk.
+func (s *Store) observe(ctx context.Context, fn func(tx *sql.Tx) error, changes ...Change) error {
+	return s.transact(ctx, lazy, fn, changes)
+}
+
+// Values of SQLite's synchronous, which holds for the transactions after it.
+const (
+	durable = "PRAGMA synchronous = FULL"
+	lazy    = "PRAGMA synchronous = NORMAL"
+)
+
+func (s *Store) transact(ctx context.Context, synchronous string, fn func(tx *sql.Tx) error, changes []Change) error {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, synchronous); err != nil {
+		return err
+	}
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

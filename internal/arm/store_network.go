@@ -265,7 +265,7 @@ func (s *Store) PutStatus(ctx context.Context, id NetworkID, status Status) erro
 	if err != nil || same {
 		return err
 	}
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.observe(ctx, func(tx *sql.Tx) error {
 		return wantOne(tx.ExecContext(ctx, `UPDATE networks SET status = ? WHERE key = ?`, string(text), id.Key()))
 	}, Change{Kind: ChangeStatus, Network: id})
 }

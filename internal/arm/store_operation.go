@@ -176,7 +176,11 @@ func (s *Store) UpdateOperation(ctx context.Context, op Operation) error {
 		op.EndedAt = op.UpdatedAt
 	}
 	op.Result = redactResult(op.Result)
-	return s.change(ctx, func(tx *sql.Tx) error {
+	write := s.observe // progress
+	if op.Ended() {
+		write = s.change
+	}
+	return write(ctx, func(tx *sql.Tx) error {
 		if err := wantRunning(ctx, tx, op.ID); err != nil {
 			return err
 		}
