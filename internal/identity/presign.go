@@ -40,7 +40,7 @@ type presignature struct {
 // Sizes of a stock.
 const (
 	// presignedMax bounds how many signatures a key has in stock.
-	presignedMax = 64
+	presignedMax = 32
 	// presignedBatch is how many are made at once, for one inversion.
 	presignedBatch = 8
 	p384Size       = 48 // bytes of a number modulo n
