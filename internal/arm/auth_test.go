@@ -2,6 +2,7 @@ package arm
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -17,6 +18,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -223,6 +225,41 @@ func TestRoles(t *testing.T) {
 	entries, err := s.Store.Audit(t.Context(), AuditFilter{})
 	if err != nil || len(entries) == 0 || entries[0].Principal != "cert:nobody" || entries[0].Result != "403 AuthorizationFailed" {
 		t.Errorf("%+v, %v", entries[0], err)
+	}
+}
+
+// Who only reads has the server look into its own stores, and nowhere else.
+func TestWhoMayNameAStore(t *testing.T) {
+	asked := ""
+	s := newService(t, func(c *Config) {
+		c.ListBackups = func(_ context.Context, address string) ([]BackupRecord, error) {
+			asked = address
+			return nil, nil
+		}
+	})
+	list := func(role, address string) answer {
+		if err := s.Store.AddRole(t.Context(), RoleAssignment{Principal: "cert:" + role, Role: role, Scope: sub + "/resourceGroups/rg"}); err != nil {
+			t.Fatal(err)
+		}
+		asked = ""
+		path := sub + "/providers/Microsoft.ConfidentialLedger/backups?api-version=" + OwnVersion + "&uri=" + url.QueryEscape(address)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://synod.example:8400"+path, http.NoBody)
+		r = r.WithContext(WithPrincipal(r.Context(), Principal{Name: "cert:" + role, Via: "a test"}))
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return answer{w.Code, w.Header(), w.Body.String()}
+	}
+	const elsewhere = "s3://key:secret@bucket/?endpoint=10.0.0.1:9000"
+	for _, role := range []string{"reader", "member"} {
+		if a := list(role, elsewhere); a.code(t) != CodeAuthorizationFailed || asked != "" || strings.Contains(a.body, "secret") {
+			t.Errorf("%s: %d %s", role, a.status, a.body)
+		}
+		if a := list(role, "store:default"); a.status != 200 || asked != "store:default" {
+			t.Errorf("%s: %d %s", role, a.status, a.body)
+		}
+	}
+	if a := list("operator", elsewhere); a.status != 200 || asked != elsewhere {
+		t.Errorf("operator: %d %s", a.status, a.body)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -127,6 +128,20 @@ func (s *Server) mayUse(c *call, from RestoreSource) error {
 	return s.Allow(c.r.Context(), c.principal, Read, c.route.action, found.Network)
 }
 
+// mayLookInto refuses an address that is not one of the server's own stores to who
+// operates nothing: the server would go there for whoever may read one network.
+func (s *Server) mayLookInto(c *call, address string) error {
+	if address == "" || strings.HasPrefix(address, "store:") {
+		return nil
+	}
+	roles, err := s.rolesOf(c.r.Context(), c.principal)
+	if err != nil || slices.ContainsFunc(roles, func(r RoleAssignment) bool { return slices.Contains(Roles[r.Role], Operate) }) {
+		return err
+	}
+	return errorf(http.StatusForbidden, CodeAuthorizationFailed, "uri",
+		"You are seen as %s, by %s, which has no role operator or owner anywhere. Without one only the server's own stores can be listed (store:NAME).", c.principal.Name, c.principal.Via)
+}
+
 // listBackups lists the backups of a store, of one network if the query names one.
 func (s *Server) listBackups(c *call) error {
 	out := page{Value: []any{}}
@@ -135,6 +150,9 @@ func (s *Server) listBackups(c *call) error {
 	}
 	query := c.r.URL.Query()
 	address := query.Get("uri")
+	if err := s.mayLookInto(c, address); err != nil {
+		return err
+	}
 	var f faults
 	s.checkTarget(address, "uri", &f)
 	if err := f.err(); err != nil {

@@ -28,7 +28,13 @@ func (c *call) operationLink(kind, location string, op Operation) string {
 	if c.own() {
 		version = OwnVersion
 	}
-	return c.link("/providers/"+providerName+"/locations/"+strings.ToUpper(location)+"/"+kind+"/"+op.wireID()) + "?api-version=" + version
+	return c.link(operationPath(kind, location, op)) + "?api-version=" + version
+}
+
+// operationPath is the path of an operation. The location may be any that a caller
+// has named in one.
+func operationPath(kind, location string, op Operation) string {
+	return "/providers/" + providerName + "/locations/" + url.PathEscape(strings.ToUpper(location)) + "/" + kind + "/" + op.wireID()
 }
 
 // follow tells the caller where to ask for op.
@@ -83,12 +89,8 @@ type ownOperation struct {
 }
 
 func (op Operation) output(c *call, location string) operationOutput {
-	u, err := url.Parse(c.operationLink("operationStatuses", location, op))
-	if err != nil {
-		panic(err) // made of parts that are in order
-	}
 	out := operationOutput{
-		ID: u.Path, Name: op.wireID(), ResourceID: op.Network.ResourceID(), Status: op.Status, StartTime: armTime(op.StartedAt),
+		ID: operationPath("operationStatuses", location, op), Name: op.wireID(), ResourceID: op.Network.ResourceID(), Status: op.Status, StartTime: armTime(op.StartedAt),
 		Properties: op.Result, Error: op.Error,
 	}
 	if op.Ended() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -381,6 +382,29 @@ func TestOneLinePEM(t *testing.T) {
 	a := s.want(t, 201, "PUT", base+"/bank"+azure, strings.Replace(createBody(), jsonText(testMember.CertPEM), jsonText(one+"\n\x00"), 1))
 	if got := a.field(t, "properties.memberIdentityCertificates").([]any)[0].(map[string]any); got["certificate"] != testMember.CertPEM {
 		t.Errorf("%q", got["certificate"])
+	}
+}
+
+// A location or a host that a caller makes up is no reason to fall over.
+func TestOperationsOfStrangePlaces(t *testing.T) {
+	s := newService(t)
+	op := Operation{Network: NetworkID{"s", "g", "bank"}, Kind: KindBackup}
+	if err := s.Store.StartOperation(t.Context(), &op); err != nil {
+		t.Fatal(err)
+	}
+	for _, location := range []string{"%25zz", "a%2Fb", "%3Fx", "%23"} {
+		a := s.want(t, 200, "GET", "/providers/Microsoft.ConfidentialLedger/locations/"+location+"/operationStatuses/"+op.ID+"?api-version=2020-12-01-preview", "")
+		if id, _ := a.field(t, "id").(string); !strings.HasSuffix(id, "/operationStatuses/"+op.wireID()) || !strings.Contains(id, strings.ToUpper(location)) {
+			t.Errorf("%s: %s", location, id)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://synod.example:8400/providers/Microsoft.ConfidentialLedger/locations/x/operationStatuses/"+op.ID+"?api-version=2020-12-01-preview", http.NoBody)
+	r.Host = "%zz"
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
