@@ -67,7 +67,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 			if !ok {
 				return nil
 			}
-			writeBatch(w, c, changes)
+			p.writeBatch(w, r, c, changes)
 		}
 		if out.Flush() != nil {
 			return nil
@@ -76,27 +76,47 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeBatch writes a change and those that follow it closely, each once.
-func writeBatch(w http.ResponseWriter, first arm.Change, more <-chan arm.Change) {
-	batch := map[event]bool{eventOf(first): true}
+// writeBatch writes a change and those that follow it closely, each once, as far as
+// they are of what the session may read.
+func (p *Portal) writeBatch(w http.ResponseWriter, r *http.Request, first arm.Change, more <-chan arm.Change) {
+	batch := map[event]string{eventOf(first): scopeOf(first)}
 	for end := time.After(batchInterval); ; {
 		select {
 		case c, ok := <-more:
 			if ok {
-				batch[eventOf(c)] = true
+				batch[eventOf(c)] = scopeOf(c)
 				continue
 			}
 		case <-end:
 		}
 		break
 	}
-	for e := range batch {
+	readable := map[string]bool{"": true}
+	for e, scope := range batch {
+		if _, known := readable[scope]; !known {
+			readable[scope] = p.allow(r.Context(), arm.Read, actionRead, scope) == nil
+		}
+		if !readable[scope] {
+			continue
+		}
 		data, err := json.Marshal(e)
 		if err != nil {
 			continue // three texts
 		}
 		fmt.Fprintf(w, "data: %s\n\n", data)
 	}
+}
+
+// scopeOf is where the right to read is needed to be told of a change; "" for one that
+// tells nothing.
+func scopeOf(c arm.Change) string {
+	switch c.Kind {
+	case arm.ChangeAll:
+		return ""
+	case arm.ChangeAudit:
+		return "/"
+	}
+	return c.Network.ResourceID()
 }
 
 func eventOf(c arm.Change) event {

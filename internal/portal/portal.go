@@ -117,8 +117,9 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	securityHeaders(h)
 	if strings.HasPrefix(r.URL.Path, "/portal/v1/") {
 		h.Set("Cache-Control", "no-store")
-		// A bearer is no browser: it has no cookie that another site's page could use.
-		if err := sameOrigin(r); err != nil && r.Header.Get("Authorization") == "" {
+		// A bearer is no browser: it has no cookie that another site's page could use. A
+		// page can have a browser send Basic, by a name and a password in an address.
+		if err := sameOrigin(r); err != nil && !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
 			fail(w, err)
 			return
 		}
