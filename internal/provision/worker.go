@@ -633,7 +633,8 @@ func (w *worker) cancel(ctx context.Context) bool {
 			return false
 		}
 		w.net.Desired.Release = w.net.Status.Release
-		stored, err := w.m.o.Store.PutDesired(ctx, w.net, arm.Precondition{}, nil)
+		// What somebody else wanted meanwhile, such as that all of it goes, stays.
+		stored, err := w.m.o.Store.PutDesired(ctx, w.net, arm.Precondition{Match: w.net.ETag}, nil)
 		if err != nil {
 			return false
 		}
