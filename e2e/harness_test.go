@@ -102,7 +102,7 @@ func prepare(t testing.TB, change func(cfg map[string]any)) string {
 			"constitution_files": constitution,
 			"members":            []any{map[string]any{"certificate_file": "member0_cert.pem", "encryption_public_key_file": "member0_enc_pubk.pem"}},
 		}},
-		"output_files": map[string]any{"pid_file": "node.pid", "rpc_addresses_file": "rpc.json", "node_certificate_file": "node.pem"},
+		"output_files": map[string]any{"pid_file": "node.pid", "rpc_addresses_file": "rpc.json", "node_certificate_file": "node.pem", "sealed_ledger_secret_location": "sealed"},
 	}
 	if change != nil {
 		change(cfg)

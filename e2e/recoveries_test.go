@@ -75,6 +75,63 @@ func TestTwoRecoveries(t *testing.T) {
 	}
 }
 
+// TestSealedResumes kills a service twice whose members allow it to come back by
+// itself, with rekeys between. It is the same service for its clients, and CCF's
+// package verifies its ledger and what it proves of all its lives.
+func TestSealedResumes(t *testing.T) {
+	c := &lives{cluster: found(t)}
+	identity := c.pem("service_cert.pem")
+	c.propose("set_sealed_resume", "allowed=true")
+	c.until("/node/sealing", `"sealed_at"`)
+	for range 2 {
+		c.live(1)
+		c.resume()
+		if c.pem("service_cert.pem") != identity {
+			t.Fatal("the service's certificate is another")
+		}
+	}
+	c.live(1)
+	for i := 0; i < len(c.ids); i += 4 {
+		c.proves(i, c.ids[i])
+	}
+	last := c.lose()
+	says, ok := verify(t, "ledger", filepath.Join(last.dir, "ledger"), "--uncommitted")
+	t.Log(strings.TrimSpace(says))
+	if !ok {
+		t.Error(says)
+	}
+	must(t, c.home, repo(t, "bin", "synod"), "ledger", "verify", "--governance", filepath.Join(last.dir, "ledger"), "--service-cert", "service_cert.pem")
+}
+
+// resume kills the node and has another come back from what it has left.
+func (c *lives) resume() {
+	c.t.Helper()
+	m := c.all[0]
+	if err := m.cmd.Process.Kill(); err != nil {
+		c.t.Fatal(err)
+	}
+	<-m.exited
+	dir := prepare(c.t, func(cfg map[string]any) {
+		small(cfg)
+		cfg["command"] = map[string]any{
+			"type": "Recover", "service_certificate_file": "service_cert.pem",
+			"recover": map[string]any{
+				"previous_service_identity_file":         filepath.Join(c.home, "service_cert.pem"),
+				"previous_sealed_ledger_secret_location": "sealed", "sealed_resume": true,
+			},
+		}
+	})
+	for _, name := range []string{"ledger", "snapshots", "sealed"} {
+		must(c.t, dir, "cp", "-r", filepath.Join(m.dir, name), name)
+	}
+	n := startApp(c.t, dir, "logging")
+	url := n.ready(c.t)
+	must(c.t, c.home, "cp", filepath.Join(dir, "service_cert.pem"), "service_cert.pem")
+	c.all = []*member{{node: n, name: filepath.Base(dir), url: url}}
+	c.until("/node/network", `"service_status":"Open"`)
+	c.until("/node/sealing", `"sealed_at"`)
+}
+
 // lives is a service that is lost and recovered.
 type lives struct {
 	*cluster
