@@ -28,19 +28,20 @@ func startSealing(t *testing.T) *service {
 }
 
 // sealing is what the node says of what it has sealed.
-func (s *service) sealing() (state struct {
-	Allowed bool
-	Key     string       `json:"sealing_key"`
-	Secret  synod.SeqNo  `json:"ledger_secret_seqno"`
-	At      *synod.TxID  `json:"sealed_at"`
-	Since   *synod.SeqNo `json:"allowed_since"`
-	Error   string
-}) {
+func (s *service) sealing() sealingState {
 	s.t.Helper()
+	var state sealingState
 	if _, err := s.dial(nil).Get(s.t.Context(), "/node/sealing", &state); err != nil {
 		s.t.Fatal(err)
 	}
 	return state
+}
+
+type sealingState struct {
+	Allowed bool
+	Key     string      `json:"sealing_key"`
+	Secret  synod.SeqNo `json:"ledger_secret_seqno"`
+	At      *synod.TxID `json:"sealed_at"`
 }
 
 func (s *service) allowSealing(allowed bool) {

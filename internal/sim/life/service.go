@@ -101,13 +101,13 @@ func (s *service) order(claims [32]byte, flags kv.Flag, run func(*kv.Tx) error) 
 	if err != nil {
 		return id, err
 	}
-	return id, s.enqueue(raw)
+	s.enqueue(raw)
+	return id, nil
 }
 
-func (s *service) enqueue(raw []byte) error {
+func (s *service) enqueue(raw []byte) {
 	s.queue = append(s.queue, bytes.Clone(raw))
 	s.w.written = append(s.w.written, s.queue[len(s.queue)-1])
-	return nil
 }
 
 // commit signs, stores what waits, and commits it: it is promised from then on, if
@@ -126,9 +126,7 @@ func (s *service) commit() (*evidence.Signature, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.enqueue(raw); err != nil {
-		return nil, err
-	}
+	s.enqueue(raw)
 	if s.w.cfg.Bug == CommitBeforeAppend && s.open {
 		s.w.promise()
 	}
