@@ -159,8 +159,10 @@ func genesisOf(d arm.Desired, op *Operator) (Genesis, error) {
 	holders := 0
 	for i, m := range d.Members {
 		if marked(m.Tags) {
-			return g, &arm.Error{Code: arm.CodeInvalidContent, Target: fmt.Sprintf("properties.memberIdentityCertificates[%d].tags", i),
-				Message: "The tag is_operator is the operator's, whose votes do not count: leave it out."}
+			return g, &arm.Error{
+				Code: arm.CodeInvalidContent, Target: fmt.Sprintf("properties.memberIdentityCertificates[%d].tags", i),
+				Message: "The tag is_operator is the operator's, whose votes do not count: leave it out.",
+			}
 		}
 		g.Members = append(g.Members, GenesisMember{Certificate: m.Certificate, EncryptionKey: m.EncryptionKey, Data: m.Tags})
 		if m.EncryptionKey != "" {

@@ -49,7 +49,10 @@ func (w *worker) handle(ctx context.Context, h Handler) time.Duration {
 		}
 	}
 	w.op.Result = result
-	w.net.Status.ProvisioningState = arm.StateSucceeded
+	w.net.Status.ProvisioningState, w.net.Status.ObservedRevision = arm.StateSucceeded, w.net.Revision
+	if w.net.Status.MadeAt.IsZero() {
+		w.net.Status.ProvisioningState = arm.StateFailed // it was not made before, and is not now
+	}
 	w.tellBackups()
 	if err := w.m.o.Store.PutStatus(ctx, w.id, w.net.Status); err != nil {
 		w.complain(ctx, "cannot store a status", err)
