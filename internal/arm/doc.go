@@ -12,7 +12,8 @@
 //
 //   - A network has at most one running operation. Delete alone may start while
 //     another runs, and ends it.
-//   - What a client wrote is in the store with its operation, or neither is.
+//   - What a client wrote is in the store with its operation and its audit entry,
+//     or none of them is.
 //   - An operation's end is written once and never changes.
 //   - What may hold a secret of the client's (storage URIs with their tokens) is
 //     encrypted in the store, and is in no log, error or answer.
