@@ -224,6 +224,19 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+func TestABackupUnderAnotherNameIsDamaged(t *testing.T) {
+	st, err := OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"noise": "{", "renamed": `{"format":1,"name":"b"}`, "later": `{"format":2,"name":"later"}`} {
+		store(t, st, name+"/manifest.json", []byte(text))
+		if _, err := Read(t.Context(), st, name); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func expectDamage(t *testing.T, st Store, file string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -350,9 +363,9 @@ func TestAddresses(t *testing.T) {
 	}
 	for a, want := range map[string]string{
 		"store:other":                        `called "other"`,
-		"file://" + other:                    "--backup-root",
-		"file://" + root + "/../x":           "--backup-root",
-		"file://" + root + "/out/x":          "--backup-root",
+		"file://" + other:                    "backup.roots",
+		"file://" + root + "/../x":           "backup.roots",
+		"file://" + root + "/out/x":          "backup.roots",
 		"file://host/share":                  "three slashes",
 		"https://a.file.example/share?sig=S": "begins with",
 		"s3://k:s@/prefix":                   "bucket",

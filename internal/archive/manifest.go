@@ -78,19 +78,19 @@ func CheckName(name string) error {
 func parseManifest(b []byte, name string) (*Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("backup %s: its manifest is not readable: %w", name, err)
+		return nil, fmt.Errorf("its manifest is not readable: %w", err)
 	}
 	if m.Format != formatVersion {
-		return nil, fmt.Errorf("backup %s is of format %d: this release reads format %d", name, m.Format, formatVersion)
+		return nil, fmt.Errorf("its manifest is of format %d: this release reads format %d", m.Format, formatVersion)
 	}
 	if m.Name != name {
-		return nil, fmt.Errorf("backup %s: its manifest is that of %q", name, m.Name)
+		return nil, fmt.Errorf("its manifest is that of %q", m.Name)
 	}
 	next := synod.SeqNo(1)
 	seen := map[string]bool{}
 	for _, f := range m.Files {
 		if seen[f.Path] || f.SizeBytes < 0 || len(f.SHA256) != 64 {
-			return nil, fmt.Errorf("backup %s: its manifest lists %q wrongly", name, f.Path)
+			return nil, fmt.Errorf("its manifest lists %q wrongly", f.Path)
 		}
 		seen[f.Path] = true
 		dir, base := path.Split(f.Path)
@@ -98,29 +98,29 @@ func parseManifest(b []byte, name string) (*Manifest, error) {
 		case ledgerDir + "/":
 			n, ok := ledger.ParseName(base)
 			if !ok || !n.Committed || n.Recovery || n.Ignored {
-				return nil, fmt.Errorf("backup %s: %q is no file of a committed ledger", name, f.Path)
+				return nil, fmt.Errorf("%q is no file of a committed ledger", f.Path)
 			}
 			if n.Start != next {
-				return nil, fmt.Errorf("backup %s: its ledger lacks entries %d to %d", name, next, n.Start-1)
+				return nil, fmt.Errorf("its ledger lacks entries %d to %d", next, n.Start-1)
 			}
 			next = n.End + 1
 		case snapshotDir + "/":
 			n, ok := ledger.ParseSnapshotName(base)
 			if !ok || !n.Committed {
-				return nil, fmt.Errorf("backup %s: %q is no committed snapshot", name, f.Path)
+				return nil, fmt.Errorf("%q is no committed snapshot", f.Path)
 			}
 		default:
-			return nil, fmt.Errorf("backup %s: %q does not belong in a backup", name, f.Path)
+			return nil, fmt.Errorf("%q does not belong in a backup", f.Path)
 		}
 	}
 	if m.Last != next-1 {
-		return nil, fmt.Errorf("backup %s: its manifest says that it ends at %d, its files end at %d", name, m.Last, next-1)
+		return nil, fmt.Errorf("its manifest says that it ends at %d, its files end at %d", m.Last, next-1)
 	}
 	return &m, nil
 }
 
 // Read returns the manifest of a backup. The error is ErrNotFound if there is
-// no such backup.
+// no such backup, and wraps ErrDamaged if its manifest cannot be believed.
 func Read(ctx context.Context, st Store, name string) (*Manifest, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
@@ -137,7 +137,11 @@ func Read(ctx context.Context, st Store, name string) (*Manifest, error) {
 	if len(b) > manifestLimit {
 		return nil, fmt.Errorf("backup %s: its manifest is larger than %d bytes", name, manifestLimit)
 	}
-	return parseManifest(b, name)
+	m, err := parseManifest(b, name)
+	if err != nil {
+		return nil, fmt.Errorf("backup %s: %w: %w", name, ErrDamaged, err)
+	}
+	return m, nil
 }
 
 // List returns the manifests of a store's backups, newest first, and what is

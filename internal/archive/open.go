@@ -68,7 +68,7 @@ func (p Policy) openFile(u *url.URL) (Store, error) {
 			return OpenDir(dir)
 		}
 	}
-	return nil, errors.New("backups may not be kept in that directory: the server's --backup-root names those that may be used")
+	return nil, errors.New("backups may not be kept in that directory: backup.roots in the server's configuration names those that may be used")
 }
 
 // within compares the places that both names lead to, so that a link cannot

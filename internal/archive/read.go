@@ -37,6 +37,16 @@ func (c *Check) ServiceCertificate() string {
 	return c.Services[len(c.Services)-1].Certificate
 }
 
+// PreviousCertificates are those of the services before it that the ledger names,
+// oldest first, PEM.
+func (c *Check) PreviousCertificates() []string {
+	var all []string
+	for i := range len(c.Services) - 1 {
+		all = append(all, c.Services[i].Certificate)
+	}
+	return all
+}
+
 // Fetch copies a backup to dir/ledger and dir/snapshots, which must not hold
 // files yet, and verifies it: every file against the manifest, then every
 // entry, root and signature of the ledger. The error wraps ErrDamaged, or

@@ -178,8 +178,8 @@ func (s *Server) listBackups(c *call) error {
 }
 
 // restore makes a network of a backup, under its old name or a new one. As
-// with Azure, a network of that name must be gone; OwnVersion may restore in
-// place.
+// with Azure, a network of that name must be gone, or never have come to life, as
+// after a restore that failed; OwnVersion may restore in place.
 func (s *Server) restore(c *call) error {
 	id := c.id()
 	if err := checkID(id); err != nil {
@@ -208,13 +208,19 @@ func (s *Server) restore(c *call) error {
 	switch {
 	case err == nil && c.own() && in.InPlace:
 		return s.restoreInPlace(c, old, from)
-	case err == nil:
+	case err == nil && old.Desired.Deleted:
+		return errorf(http.StatusConflict, CodeOperationNotAllowed, "", "The network %q is being deleted.", old.ID.Name)
+	case err == nil && old.everServed():
 		return errorf(http.StatusConflict, CodeAlreadyExists, "",
 			"The network %q exists. Delete it first, restore under another name, or restore in place (api-version %s, inPlace).", old.ID.Name, OwnVersion)
-	case !errors.Is(err, ErrNotFound):
+	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
 	}
-	n, _, err := s.Store.DeletedNetwork(c.r.Context(), id)
+	n, cond := old, Precondition{Match: old.ETag}
+	if err != nil {
+		cond = Precondition{NoneMatch: true, NetworksMax: s.NetworksMax}
+		n, _, err = s.Store.DeletedNetwork(c.r.Context(), id)
+	}
 	if errors.Is(err, ErrNotFound) {
 		n, err = Network{Location: from.Region, Desired: newDesired()}, nil
 	}
@@ -232,7 +238,7 @@ func (s *Server) restore(c *call) error {
 		return err
 	}
 	if c.own() {
-		s.apply(&n.Desired, propertiesInput{NodeCount: in.Nodes}, true, true, &f)
+		s.apply(&n.Desired, propertiesInput{NodeCount: in.Nodes}, true, true, true, &f)
 		if err := f.err(); err != nil {
 			return err
 		}
@@ -240,7 +246,7 @@ func (s *Server) restore(c *call) error {
 	n.Desired.Deleted, n.Desired.DeleteProtection, n.Desired.RunningState = false, false, RunningActive
 	n.Desired.RestoreFrom = &from
 	n.Status, n.ModifiedBy = Status{}, c.principal.Name
-	return s.restoreAs(c, n, RestoreInput{RestoreSource: from}, Precondition{NoneMatch: true, NetworksMax: s.NetworksMax})
+	return s.restoreAs(c, n, RestoreInput{RestoreSource: from}, cond)
 }
 
 func (s *Server) restoreInPlace(c *call, n Network, from RestoreSource) error {

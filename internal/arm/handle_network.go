@@ -172,7 +172,7 @@ func (s *Server) tryWrite(c *call, n Network, in networkInput, exists bool, cond
 		n.Tags = nil // a PUT says all tags
 	}
 	n.Tags = applyTags(n.Tags, in.Tags, &f)
-	s.apply(&n.Desired, in.Properties, c.own(), exists, &f)
+	s.apply(&n.Desired, in.Properties, c.own(), exists, n.everServed(), &f)
 	if err := f.err(); err != nil {
 		return err
 	}

@@ -108,9 +108,9 @@ func newDesired() Desired {
 }
 
 // apply changes d to what in says and collects what is wrong with it. What in
-// does not say stays. Members and constitution are the creator's to say: they
-// are governed by the network's members once it exists.
-func (s *Server) apply(d *Desired, in propertiesInput, own, exists bool, f *faults) {
+// does not say stays, if the network exists. Members and constitution are the
+// creator's to say: they are governed by the network's members once it has come to life.
+func (s *Server) apply(d *Desired, in propertiesInput, own, exists, governed bool, f *faults) {
 	if t := in.DeploymentType; t != nil {
 		if t.LanguageRuntime != nil && !strings.EqualFold(*t.LanguageRuntime, "JS") {
 			f.add("properties.deploymentType.languageRuntime", "Networks run JavaScript applications: the language runtime must be JS.")
@@ -128,13 +128,17 @@ func (s *Server) apply(d *Desired, in propertiesInput, own, exists bool, f *faul
 	if in.RunningState != nil {
 		setWord(&d.RunningState, *in.RunningState, "properties.runningState", f, RunningActive, RunningPaused)
 	}
+	if in.EnclavePlatform != nil { // nodes run on what the machine is: the word is taken, and has no effect
+		var platform string
+		setWord(&platform, *in.EnclavePlatform, "properties.enclavePlatform", f, "IntelSgx", "AmdSevSnp")
+	}
 	if in.Members != nil {
-		applyMembers(d, *in.Members, exists, f)
+		applyMembers(d, *in.Members, governed, f)
 	} else if !exists {
 		f.add("properties.memberIdentityCertificates", "A network needs at least one member: the PEM certificate of each.")
 	}
 	if own {
-		s.applyOwn(d, in.ownInput, exists, f)
+		s.applyOwn(d, in.ownInput, governed, f)
 	}
 }
 
@@ -155,7 +159,7 @@ func setWord(to *string, sent, target string, f *faults, known ...string) {
 	f.add(target, "The value must be %s.", strings.Join(known, " or "))
 }
 
-func (s *Server) applyOwn(d *Desired, in ownInput, exists bool, f *faults) {
+func (s *Server) applyOwn(d *Desired, in ownInput, governed bool, f *faults) {
 	if in.Zones != nil {
 		d.Zones = *in.Zones
 		if len(d.Zones) > zonesMax || slices.ContainsFunc(d.Zones, func(z string) bool { return !label.MatchString(z) }) {
@@ -167,7 +171,7 @@ func (s *Server) applyOwn(d *Desired, in ownInput, exists bool, f *faults) {
 	}
 	if in.Constitution != nil && *in.Constitution != d.Constitution {
 		d.Constitution = *in.Constitution
-		if exists {
+		if governed {
 			*f = append(*f, Error{
 				Code: CodeMembersAreGoverned, Target: "properties.constitution",
 				Message: "A network's constitution is changed by its members: propose set_constitution (synod proposal create).",
@@ -250,9 +254,9 @@ func sentence(err error) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-func applyMembers(d *Desired, in []memberInput, exists bool, f *faults) {
+func applyMembers(d *Desired, in []memberInput, governed bool, f *faults) {
 	const target = "properties.memberIdentityCertificates"
-	if len(in) == 0 && !exists || len(in) > membersMax {
+	if len(in) == 0 && !governed || len(in) > membersMax {
 		f.add(target, "A network is created with 1 to %d members.", membersMax)
 		return
 	}
@@ -267,7 +271,7 @@ func applyMembers(d *Desired, in []memberInput, exists bool, f *faults) {
 		seen[checked.Certificate] = i
 		members = append(members, checked)
 	}
-	if !exists {
+	if !governed {
 		d.Members = members
 		return
 	}

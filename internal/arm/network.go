@@ -173,9 +173,11 @@ type Status struct {
 
 // Identity is a service identity that a network had.
 type Identity struct {
-	Certificate string    `json:"certificate"` // PEM
-	From        time.Time `json:"from"`
-	Until       time.Time `json:"until"`
+	Certificate string `json:"certificate"` // PEM
+	// From and Until are when it was seen to begin and to end; zero if only a
+	// restored ledger tells of it.
+	From  time.Time `json:"from,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Values of NodeStatus.Role.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -265,7 +267,7 @@ func decodeJSON(body []byte, v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &kind):
-		return errorf(http.StatusBadRequest, CodeInvalidContent, kind.Field, "The property %q must be a JSON %s, not a %s.", kind.Field, jsonName(kind.Type.Kind().String()), kind.Value)
+		return wrongType(kind)
 	case errors.As(err, &syntax):
 		return errorf(http.StatusBadRequest, CodeInvalidContent, "", "The body is not JSON: byte %d.", syntax.Offset)
 	default:
@@ -273,19 +275,39 @@ func decodeJSON(body []byte, v any) error {
 	}
 }
 
-// jsonName is what JSON calls a kind of Go's.
-func jsonName(kind string) string {
+// wrongType says in JSON's words what a value must be instead.
+func wrongType(e *json.UnmarshalTypeError) error {
+	field := strings.ReplaceAll(e.Field, "ownInput.", "") // a struct that JSON does not know of
+	what := "The body"
+	if field != "" {
+		what = fmt.Sprintf("The property %q", field)
+	}
+	if field == "tags" && e.Type.Kind() == reflect.String {
+		what = "Each value in tags"
+	}
+	want, found := jsonName(e.Type.Kind()), jsonWords[e.Value]
+	if found == "" { // "number 3.5": a number, and what was sent
+		return errorf(http.StatusBadRequest, CodeInvalidContent, field, "%s must be %s.", what, want)
+	}
+	return errorf(http.StatusBadRequest, CodeInvalidContent, field, "%s must be %s, not %s.", what, want, found)
+}
+
+// jsonWords are JSON's types as encoding/json calls them, with their articles.
+var jsonWords = map[string]string{"object": "an object", "array": "an array", "bool": "a boolean", "string": "a string", "number": "a number"}
+
+// jsonName is what JSON calls what a kind of Go's is read from.
+func jsonName(kind reflect.Kind) string {
 	switch kind {
-	case "struct", "map":
-		return "object"
-	case "slice", "array":
-		return "array"
-	case "bool":
-		return "boolean"
-	case "string":
-		return "string"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.String:
+		return "a string"
 	default:
-		return "number"
+		return "a whole number"
 	}
 }
 

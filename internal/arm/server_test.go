@@ -140,6 +140,56 @@ func TestAnOperationThatFails(t *testing.T) {
 }
 
 // TestCreateIsIdempotent: clients repeat a PUT whose answer was lost.
+func TestWrongTypesAreSaidInWords(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	for body, want := range map[string]string{
+		`[1]`:                               "The body must be an object, not an array.",
+		`{"location":1}`:                    `The property "location" must be a string, not a number.`,
+		`{"location":"a","tags":{"a":1}}`:   "Each value in tags must be a string, not a number.",
+		createBody(`,"nodeCount":3.5`):      `The property "properties.nodeCount" must be a whole number.`,
+		createBody(`,"nodeCount":"3"`):      `The property "properties.nodeCount" must be a whole number, not a string.`,
+		createBody(`,"deleteProtection":1`): `The property "properties.deleteProtection" must be a boolean, not a number.`,
+	} {
+		if message := s.want(t, 400, "PUT", base+"/new"+ownQuery, body).field(t, "error.message"); message != want {
+			t.Errorf("%q instead of %q", message, want)
+		}
+	}
+}
+
+// What never came to life has no members who could govern it: its creator says
+// everything anew.
+func TestAFailedCreateIsRepeatedWithOtherWords(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	failed := &Error{Code: "ConstitutionInvalid", Message: "It does not compile."}
+	s.want(t, 201, "PUT", base+"/new"+ownQuery, createBody(`,"constitution":"nonsense"`))
+	finish(t.Context(), t, s.Store, failed)
+	again := strings.Replace(createBody(`,"constitution":"export function resolve() {}"`), `"encryptionkey":null`, `"encryptionkey":""`, 1)
+	s.want(t, 201, "PUT", base+"/new"+ownQuery, again)
+	if running, err := s.Store.RunningOperations(t.Context()); err != nil || len(running) != 1 || running[0].Kind != KindCreate {
+		t.Errorf("running: %+v, %v", running, err)
+	}
+	s.finish(t)
+	s.want(t, 400, "PUT", base+"/new"+ownQuery, createBody(`,"constitution":"another"`))
+}
+
+func TestAFailedRestoreIsRepeated(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	const from = `{"fileShareName":"a","uri":"store:default","restoreRegion":"local"}`
+	s.want(t, 202, "POST", base+"/new/restore"+azure, from)
+	if code := s.want(t, 409, "POST", base+"/new/restore"+azure, from).code(t); code != CodeOperationNotAllowed {
+		t.Errorf("while it runs: %s", code)
+	}
+	finish(t.Context(), t, s.Store, &Error{Code: "BackupDamaged", Message: "It is damaged."})
+	s.want(t, 202, "POST", base+"/new/restore"+azure, strings.Replace(from, `"a"`, `"b"`, 1))
+	s.finish(t)
+	if code := s.want(t, 409, "POST", base+"/new/restore"+azure, from).code(t); code != CodeAlreadyExists {
+		t.Errorf("once it is there: %s", code)
+	}
+}
+
 func TestCreateIsIdempotent(t *testing.T) {
 	s := newService(t)
 	s.makeGroup(t)
@@ -314,6 +364,9 @@ func TestBadRequests(t *testing.T) {
 		{"another location", "PUT", base + "/there" + azure, strings.Replace(createBody(), "southcentralus", "local", 1), 409, CodeInvalidLocation, "location"},
 		{"other members", "PATCH", base + "/there" + azure, strings.Replace(member(other.CertPEM, publicPEM), `"location":"local",`, "", 1), 400, CodeInvalidContent, "properties.memberIdentityCertificates"},
 		{"zones", "PUT", base + "/new" + ownQuery, createBody(`,"zones":["a b"]`), 400, CodeInvalidContent, "properties.zones"},
+		{"zones of another kind", "PUT", base + "/new" + ownQuery, createBody(`,"zones":1`), 400, CodeInvalidContent, "properties.zones"},
+		{"backup policy of another kind", "PUT", base + "/new" + ownQuery, createBody(`,"backupPolicy":{"continuous":"yes"}`), 400, CodeInvalidContent, "properties.backupPolicy.continuous"},
+		{"platform", "PUT", base + "/new" + azure, createBody(`,"enclavePlatform":"Toaster"`), 400, CodeInvalidContent, "properties.enclavePlatform"},
 		{"a zone twice", "PUT", base + "/new" + ownQuery, createBody(`,"zones":["a","a"]`), 400, CodeInvalidContent, "properties.zones"},
 		{"release", "PUT", base + "/new" + ownQuery, createBody(`,"release":"../../bin/sh"`), 400, CodeInvalidContent, "properties.release"},
 		{"strategy", "PUT", base + "/new" + ownQuery, createBody(`,"upgradeStrategy":"Hope"`), 400, CodeInvalidContent, "properties.upgradeStrategy"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,7 +123,7 @@ func (m *Manager) FindBackup(ctx context.Context, address, name string) (arm.Bac
 		return arm.BackupRecord{}, fmt.Errorf("backup %s: %w", name, arm.ErrNotFound)
 	}
 	if err != nil {
-		return arm.BackupRecord{}, err
+		return arm.BackupRecord{}, restoreError(err)
 	}
 	return recordOf(manifest, address), nil
 }
@@ -131,7 +132,7 @@ func (m *Manager) FindBackup(ctx context.Context, address, name string) (arm.Bac
 func (m *Manager) store(address string) (archive.Store, error) {
 	st, err := m.o.Stores.Open(address)
 	if err != nil {
-		return nil, &arm.Error{Code: "InvalidBackupStore", Message: err.Error(), Target: "uri"}
+		return nil, &arm.Error{Status: http.StatusBadRequest, Code: "InvalidBackupStore", Message: err.Error(), Target: "uri"}
 	}
 	return st, nil
 }
@@ -379,13 +380,13 @@ func (m *Manager) discard(ctx context.Context, network string) error {
 	return m.o.Driver.Remove(ctx, network)
 }
 
-// restoreError says of a failed fetch what a client can do.
+// restoreError says of a backup that cannot be fetched what a client can do.
 func restoreError(err error) error {
 	switch {
 	case errors.Is(err, archive.ErrDamaged):
-		return &arm.Error{Code: "BackupDamaged", Message: err.Error() + ". Restore from another backup; this one was not used."}
+		return &arm.Error{Status: http.StatusConflict, Code: "BackupDamaged", Message: err.Error() + ". Restore from another backup; this one was not used."}
 	case errors.Is(err, archive.ErrNotFound):
-		return &arm.Error{Code: "BackupNotFound", Message: err.Error() + ". Backups are listed by synod backup list."}
+		return &arm.Error{Status: http.StatusNotFound, Code: "BackupNotFound", Message: err.Error() + ". Backups are listed by synod backup list."}
 	}
 	return err
 }

@@ -22,7 +22,9 @@ import (
 type stage struct {
 	Operation string `json:"operation"`
 	Service   string `json:"service"` // certificate of the service whose ledger it is, PEM
-	Entries   uint64 `json:"entries"`
+	// Previous are those of the services that the ledger was of before, oldest first.
+	Previous []string `json:"previous,omitempty"`
+	Entries  uint64   `json:"entries"`
 }
 
 func (w *worker) stageDir() string { return filepath.Join(w.m.o.Scratch, "restore-"+w.name) }
@@ -63,7 +65,7 @@ func (w *worker) fetchBackup(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(restoreError(err), os.RemoveAll(w.stageDir()))
 	}
-	text, err := json.Marshal(stage{Operation: w.op.ID, Service: check.ServiceCertificate(), Entries: check.Entries})
+	text, err := json.Marshal(stage{Operation: w.op.ID, Service: check.ServiceCertificate(), Previous: check.PreviousCertificates(), Entries: check.Entries})
 	if err != nil {
 		return err
 	}
@@ -84,9 +86,22 @@ func (w *worker) adopt(ctx context.Context) error {
 	if status.ServiceCertificate != "" && !sameKey(status.ServiceCertificate, s.Service) {
 		w.keepPrevious(w.m.o.Now())
 	}
+	status.PreviousIdentities = history(status.PreviousIdentities, s.Previous)
 	status.ServiceCertificate, status.ServiceStatus, status.Nodes = s.Service, "", nil
 	status.RestoredBy = w.op.ID
 	return w.m.o.Store.PutStatus(ctx, w.id, *status)
+}
+
+// history puts the identities that a restored ledger tells of before those that are
+// known, but for those that are known: receipts of all of them are to be verified.
+func history(known []arm.Identity, told []string) []arm.Identity {
+	var all []arm.Identity
+	for _, cert := range told {
+		if !slices.ContainsFunc(known, func(k arm.Identity) bool { return sameKey(k.Certificate, cert) }) {
+			all = append(all, arm.Identity{Certificate: cert})
+		}
+	}
+	return append(all, known...)
 }
 
 // dropStage removes the stage once a node serves what it held.

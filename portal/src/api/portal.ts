@@ -33,7 +33,7 @@ export interface Network {
   upgradeStrategy: string; certificateDays: number; backupEverySeconds: number; backupTarget: boolean; backupContinuous: boolean
   status: {
     provisioningState?: string; runningState?: string; appUri?: string; identityServiceUri?: string; serviceCertificate?: string
-    previousIdentities?: { certificate: string; from: string; until: string }[]; constitutionDigest?: string
+    previousIdentities?: { certificate: string; from?: string; until?: string }[]; constitutionDigest?: string
     nodes?: NodeStatus[]; conditions?: Condition[]; release?: string; lastBackup?: Backup
   }
   operation: Operation | null
