@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,7 +30,8 @@ import (
 // provider is an OpenID Connect provider with one key.
 type provider struct {
 	*httptest.Server
-	key *rsa.PrivateKey
+	key   *rsa.PrivateKey
+	asked atomic.Int64 // for its keys
 }
 
 func newProvider(t *testing.T) *provider {
@@ -44,6 +46,7 @@ func newProvider(t *testing.T) *provider {
 		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"authorization_endpoint":%q,"id_token_signing_alg_values_supported":["RS256"]}`, p.URL, p.URL+"/keys", p.URL+"/auth")
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		p.asked.Add(1)
 		fmt.Fprintf(w, `{"keys":[{"kty":"RSA","alg":"RS256","use":"sig","kid":"k","n":%q,"e":%q}]}`,
 			base64.RawURLEncoding.EncodeToString(key.N.Bytes()), base64.RawURLEncoding.EncodeToString(big.NewInt(int64(key.E)).Bytes()))
 	})
@@ -118,6 +121,15 @@ func TestTokens(t *testing.T) {
 				t.Error("the answer repeats the token")
 			}
 		})
+	}
+	// None of these that do not verify was a question of its own to the issuer.
+	if n := p.asked.Load(); n != 1 {
+		t.Errorf("the issuer was asked for its keys %d times", n)
+	}
+	s.clock.move(2 * keysInterval)
+	s.want(t, 401, "GET", "/subscriptions"+azure, "", "Authorization", "Bearer "+stranger.token(t, claims(nil)))
+	if n := p.asked.Load(); n != 2 {
+		t.Errorf("the issuer was asked for its keys %d times: a new key would not be seen", n)
 	}
 	t.Run("a role by each of its names", func(t *testing.T) {
 		token := "Bearer " + p.token(t, claims(map[string]any{"email": "ann@contoso.example", "email_verified": true, "groups": []string{"ops"}}))

@@ -1,7 +1,10 @@
 package arm
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,6 +23,11 @@ const (
 	discoveryInterval = 2 * time.Second
 	// issuerTimeout bounds one question to an issuer.
 	issuerTimeout = 10 * time.Second
+	// keysInterval is how long an issuer's answer stands for its next ones: every
+	// token that does not verify has its keys asked for again.
+	keysInterval = 5 * time.Second
+	// issuerAnswerMax bounds an issuer's answer, in bytes.
+	issuerAnswerMax = 1 << 20
 )
 
 // issuer verifies tokens of an OpenID Connect provider.
@@ -40,9 +48,9 @@ func (i *issuer) ready(ctx context.Context) *oidc.IDTokenVerifier {
 		return i.verifier
 	}
 	i.asked = i.config.Now()
-	client := i.config.Client
-	if client == nil {
-		client = &http.Client{Timeout: issuerTimeout}
+	client := &http.Client{Timeout: issuerTimeout, Transport: &sparing{next: http.DefaultTransport, now: i.config.Now}}
+	if own := i.config.Client; own != nil && own.Transport != nil {
+		client.Transport = &sparing{next: own.Transport, now: i.config.Now}
 	}
 	// The provider's key set keeps the context and asks for keys later.
 	provider, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), client), i.config.Issuer)
@@ -94,4 +102,52 @@ func (i *issuer) verify(ctx context.Context, token string) (Principal, error) {
 		}
 	}
 	return p, nil
+}
+
+// sparing asks an issuer for the same thing no more often than each
+// keysInterval, so that nobody's bad tokens become its load. What it remembers
+// are the few addresses of an issuer.
+type sparing struct {
+	next http.RoundTripper
+	now  func() time.Time
+
+	mu    sync.Mutex
+	known map[string]known // guarded by mu
+}
+
+type known struct {
+	at     time.Time
+	status int
+	header http.Header
+	body   []byte
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
+	at := r.URL.String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.known[at]
+	if !ok || s.now().Sub(k.at).Abs() >= keysInterval {
+		resp, err := s.next.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(io.LimitReader(resp.Body, issuerAnswerMax+1))
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			return nil, err
+		}
+		if len(body) > issuerAnswerMax {
+			return nil, errors.New("the issuer's answer is too large")
+		}
+		if s.known == nil {
+			s.known = map[string]known{}
+		}
+		k = known{s.now(), resp.StatusCode, resp.Header, body}
+		s.known[at] = k
+	}
+	return &http.Response{
+		Status: http.StatusText(k.status), StatusCode: k.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: k.header.Clone(), Body: io.NopCloser(bytes.NewReader(k.body)), ContentLength: int64(len(k.body)), Request: r,
+	}, nil
 }
