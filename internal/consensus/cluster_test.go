@@ -29,14 +29,17 @@ import (
 // group is several replicas of one service in this process, on real ledger
 // directories, with a network that can be cut.
 type group struct {
-	t      *testing.T
-	secret *secrets.Secret
-	signer evidence.Signer
-	wanted atomic.Pointer[Membership]
+	t               *testing.T
+	secret          *secrets.Secret
+	signer          evidence.Signer
+	electionTimeout time.Duration
+	wanted          atomic.Pointer[Membership]
 
 	mu      sync.Mutex
 	members map[uint64]*member
 	cut     map[[2]uint64]bool
+	loses   func(*pb.Message) bool // besides
+	asked   atomic.Int64           // how often anybody asked for the wanted membership
 }
 
 type member struct {
@@ -49,7 +52,12 @@ type member struct {
 
 func newGroup(t *testing.T, size int) *group {
 	t.Helper()
-	g := &group{t: t, members: map[uint64]*member{}, cut: map[[2]uint64]bool{}}
+	return newGroupOf(t, size, 200*time.Millisecond)
+}
+
+func newGroupOf(t *testing.T, size int, electionTimeout time.Duration) *group {
+	t.Helper()
+	g := &group{t: t, electionTimeout: electionTimeout, members: map[uint64]*member{}, cut: map[[2]uint64]bool{}}
 	var err error
 	if g.secret, err = secrets.NewSecret(); err != nil {
 		t.Fatal(err)
@@ -91,8 +99,8 @@ func (g *group) start(id uint64, founder bool) *member {
 		ID: id, Log: log, Machine: machine.New(m.store, m.tree, chain, 64<<10), Signer: &g.signer,
 		Verify:          func(s *evidence.Signature) error { return s.Verify(&g.signer.ServiceKey.PublicKey) },
 		Send:            g.send,
-		Wanted:          func() Membership { return *g.wanted.Load() },
-		ElectionTimeout: 200 * time.Millisecond, MessageTimeout: 20 * time.Millisecond, Tick: 5 * time.Millisecond,
+		Wanted:          func() Membership { g.asked.Add(1); return *g.wanted.Load() },
+		ElectionTimeout: g.electionTimeout, MessageTimeout: 20 * time.Millisecond, Tick: 5 * time.Millisecond,
 		RecordChange: func(change, after []byte) (*machine.Prepared, error) {
 			tx := m.store.Begin()
 			err := tables.PutJSON(tx, tables.Raft, tables.UnitKey(), tables.RaftConfig{ConfChange: change, ConfState: after})
@@ -142,7 +150,7 @@ func (g *group) send(m *pb.Message) {
 	}
 	g.mu.Lock()
 	to := g.members[m.GetTo()]
-	if g.cut[[2]uint64{m.GetFrom(), m.GetTo()}] {
+	if g.cut[[2]uint64{m.GetFrom(), m.GetTo()}] || g.loses != nil && g.loses(m) {
 		to = nil
 	}
 	g.mu.Unlock()
@@ -167,6 +175,13 @@ func (g *group) isolate(off bool, ids ...uint64) {
 			}
 		}
 	}
+}
+
+// lose makes the network lose messages besides those that are cut off.
+func (g *group) lose(loses func(*pb.Message) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.loses = loses
 }
 
 // eventually polls.
@@ -387,6 +402,51 @@ func TestReplaceEveryNode(t *testing.T) {
 			t.Errorf("node %d lacks writes", m.id)
 		}
 	}
+}
+
+// TestWhoIsDroppedKnows: a node that has left, and that entries reach late, is
+// dropped once it has what says so.
+func TestWhoIsDroppedKnows(t *testing.T) {
+	g := newGroupOf(t, 3, 20*time.Second) // it is waited for on any machine
+	l, leaver, record, without := g.leaves()
+	g.wanted.Store(&without)
+	before := g.asked.Load()
+	g.eventually("looks at who is to be dropped", func() bool { return g.asked.Load() > before+10 })
+	if len(l.Peers().Configuration.GetLearners()) != 1 {
+		t.Error("a node is dropped that does not know that it has left")
+	}
+	g.lose(nil)
+	g.eventually("the removal", func() bool { return len(l.Peers().Configuration.GetLearners()) == 0 })
+	g.committed(record, leaver)
+}
+
+// TestWhoIsAwayIsDropped: one that entries do not reach is not waited for.
+func TestWhoIsAwayIsDropped(t *testing.T) {
+	g := newGroup(t, 3)
+	_, _, _, without := g.leaves()
+	g.wanted.Store(&without)
+	g.eventually("the removal", func() bool {
+		c := g.leader().Peers().Configuration
+		return len(c.GetVoters()) == 2 && len(c.GetLearners()) == 0
+	})
+}
+
+// leaves makes one of three a learner that gets no entries, not even the one
+// that it gives, which the others have. What it gives last is the membership
+// without that node.
+func (g *group) leaves() (leader, leaver *member, record synod.TxID, without Membership) {
+	g.t.Helper()
+	leader = g.leader()
+	leaver = g.members[leader.id%3+1]
+	leaving := Membership{leader.id: true, leaver.id%3 + 1: true}
+	without = maps.Clone(leaving)
+	leaving[leaver.id] = false
+	g.wanted.Store(&leaving)
+	g.settle(2)
+	g.lose(func(m *pb.Message) bool { return m.GetTo() == leaver.id && m.GetType() == pb.MsgApp })
+	record = g.write("left", "v")
+	g.committed(record, g.members[leaver.id%3+1])
+	return leader, leaver, record, without
 }
 
 func TestTransferAndReadIndex(t *testing.T) {

@@ -104,7 +104,7 @@ func (r *Replica) reconfigure() {
 			wanted[id] = true
 		}
 	}
-	next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted), r.isComing)
+	next := nextChange(r.conf, wanted, r.isCaughtUp, r.follows(wanted), r.isComing, r.isTold)
 	if next == nil && r.starves() {
 		next = single(pb.ConfChangeAddNode, r.conf.GetVoters()[0])
 	}
@@ -130,9 +130,10 @@ func (r *Replica) watchLearners() {
 		return
 	}
 	progress, now := r.progress(), r.cfg.Now()
-	for id := range r.learns {
+	for _, id := range slices.Concat(slices.Collect(maps.Keys(r.learns)), slices.Collect(maps.Keys(r.leaves))) {
 		if p, ok := progress[id]; !ok || !p.IsLearner {
 			delete(r.learns, id)
+			delete(r.leaves, id)
 		}
 	}
 	for id, p := range progress {
@@ -146,6 +147,19 @@ func (r *Replica) watchLearners() {
 func (r *Replica) isComing(id uint64) bool {
 	l, ok := r.learns[id]
 	return !ok || r.cfg.Now().Sub(l.since) <= comingFor*r.cfg.ElectionTimeout
+}
+
+// isTold says whether a learner who is to be dropped has the entries that say that
+// it has left: the one that drops it, which it gets too, then tells it that they are
+// committed. It gets nothing afterwards, and would say for ever that it is about to
+// leave. One that comes no nearer is not waited for.
+func (r *Replica) isTold(id uint64) bool {
+	at, ok := r.leaves[id]
+	if !ok {
+		at = r.applied.SeqNo
+		r.leaves[id] = at
+	}
+	return r.progress()[id].Match >= uint64(at) || !r.isComing(id)
 }
 
 // starves says whether learners wait for an entry that nothing brings: a leader that
@@ -216,14 +230,14 @@ func (r *Replica) isCaughtUp(id uint64) bool {
 // nextChange is the next step from a configuration to the wanted one, nil if
 // there is none: leave a joint configuration; add a newcomer as learner;
 // exchange voters once the new ones have the log, at once; drop learners who
-// have left.
+// have left, once they are told.
 //
 // Nobody leaves as long as those who would remain have no majority that answers:
 // a service that lacks nodes keeps what it has. Nor while newcomers are coming and
 // the service could bear the loss of fewer nodes without who leaves than it can
 // now: an exchange that was asked for at once costs no tolerance on its way
 // (docs/decisions/004-membership.md).
-func nextChange(conf *pb.ConfState, wanted Membership, ready, answers, coming func(uint64) bool) *pb.ConfChangeV2 {
+func nextChange(conf *pb.ConfState, wanted Membership, ready, answers, coming, told func(uint64) bool) *pb.ConfChangeV2 {
 	if len(conf.GetVotersOutgoing()) > 0 {
 		return &pb.ConfChangeV2{}
 	}
@@ -255,7 +269,7 @@ func nextChange(conf *pb.ConfState, wanted Membership, ready, answers, coming fu
 		return cc
 	}
 	for _, id := range conf.GetLearners() {
-		if _, listed := wanted[id]; !listed {
+		if _, listed := wanted[id]; !listed && told(id) {
 			return single(pb.ConfChangeRemoveNode, id)
 		}
 	}

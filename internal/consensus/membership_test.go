@@ -18,7 +18,7 @@ func TestNextChange(t *testing.T) {
 		conf   *pb.ConfState
 		wanted Membership
 		dead   []uint64
-		coming []uint64      // learners that are not ready yet
+		coming []uint64      // learners that are not ready yet, or not told
 		after  *pb.ConfState // nil: no change
 	}{
 		"as it should be":           {conf(names(1, 2, 3), nil), Membership{1: true, 2: true, 3: true}, nil, nil, nil},
@@ -32,6 +32,8 @@ func TestNextChange(t *testing.T) {
 		"but not to a minority":     {conf(names(1, 2, 3, 4, 5), nil), Membership{1: true, 2: true}, names(2), nil, nil},
 		"nobody is wanted":          {conf(names(1), nil), Membership{1: false}, nil, nil, nil},
 		"who has left is dropped":   {conf(names(1, 2), names(3)), Membership{1: true, 2: true}, nil, nil, conf(names(1, 2), nil)},
+		"once it knows":             {conf(names(1, 2), names(3)), Membership{1: true, 2: true}, nil, names(3), nil},
+		"which the next may":        {conf(names(1, 2), names(3, 4)), Membership{1: true, 2: true}, nil, names(3), conf(names(1, 2), names(3))},
 		"who leaves waits":          {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, nil, names(4), nil},
 		"not for the dead":          {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, names(4), nil, conf(names(1, 2), names(3, 4))},
 		"nor if it is dead":         {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, names(3), names(4), conf(names(1, 2), names(3, 4))},
@@ -46,7 +48,7 @@ func TestNextChange(t *testing.T) {
 			return func(id uint64) bool { return !slices.Contains(list, id) }
 		}
 		ready := is(slices.Concat(c.dead, c.coming))
-		next := nextChange(c.conf, c.wanted, ready, is(c.dead), func(id uint64) bool { return slices.Contains(c.coming, id) })
+		next := nextChange(c.conf, c.wanted, ready, is(c.dead), func(id uint64) bool { return slices.Contains(c.coming, id) }, is(c.coming))
 		if what == "several leave" {
 			if next == nil || next.GetTransition() != pb.ConfChangeTransitionJointExplicit || len(next.GetChanges()) != 3 {
 				t.Errorf("%s: %s", what, next)
@@ -66,7 +68,7 @@ func TestNextChange(t *testing.T) {
 		}
 	}
 	joint := &pb.ConfState{Voters: names(1, 4), VotersOutgoing: names(1, 2), LearnersNext: names(2)}
-	if next := nextChange(joint, Membership{1: true, 4: true, 5: true}, nil, nil, nil); next == nil || !next.LeaveJoint() {
+	if next := nextChange(joint, Membership{1: true, 4: true, 5: true}, nil, nil, nil, nil); next == nil || !next.LeaveJoint() {
 		t.Errorf("a joint configuration is not left first: %s", next)
 	}
 }

@@ -180,21 +180,22 @@ type Replica struct {
 	raft     *raft.RawNode
 	conf     *pb.ConfState // after the newest applied change
 	leading  bool
-	created  bool                 // the service's first transaction is ordered
-	view     synod.View           // of the entries that this replica orders
-	opened   synod.SeqNo          // the first of them
-	last     synod.SeqNo          // newest entry of the log
-	applied  synod.TxID           // newest entry that raft has committed
-	tail     []logged             // the entries above applied, oldest first
-	change   *change              // of the configuration, in the log and not applied
-	feedFrom synod.SeqNo          // learners get entries once this one is applied
-	heard    map[uint64]time.Time // when each node was heard of last
-	led      time.Time            // when this replica began to lead
-	asked    time.Time            // when another leader asked it to lead last
-	lost     map[uint64]time.Time // nodes that no voter's log can help, and when they were offered a snapshot last
-	arrived  *State               // that was fetched, until the disk has nothing else to do
-	learns   map[uint64]learning  // how learners come nearer, on a leader
-	signing  bool                 // a signature of the view that it leads is being made; ordering waits
+	created  bool                   // the service's first transaction is ordered
+	view     synod.View             // of the entries that this replica orders
+	opened   synod.SeqNo            // the first of them
+	last     synod.SeqNo            // newest entry of the log
+	applied  synod.TxID             // newest entry that raft has committed
+	tail     []logged               // the entries above applied, oldest first
+	change   *change                // of the configuration, in the log and not applied
+	feedFrom synod.SeqNo            // learners get entries once this one is applied
+	heard    map[uint64]time.Time   // when each node was heard of last
+	led      time.Time              // when this replica began to lead
+	asked    time.Time              // when another leader asked it to lead last
+	lost     map[uint64]time.Time   // nodes that no voter's log can help, and when they were offered a snapshot last
+	arrived  *State                 // that was fetched, until the disk has nothing else to do
+	learns   map[uint64]learning    // how learners come nearer, on a leader
+	leaves   map[uint64]synod.SeqNo // what was committed when a learner was first seen to be wanted no more
+	signing  bool                   // a signature of the view that it leads is being made; ordering waits
 	signer   signState
 	sigs     []pendingSignature // ordered and not yet committed, oldest first
 	pending  uint64             // bytes of entries ordered since the start, signatures left out
@@ -300,6 +301,7 @@ func New(cfg Config) (*Replica, error) {
 		heard:       map[uint64]time.Time{},
 		lost:        map[uint64]time.Time{},
 		learns:      map[uint64]learning{},
+		leaves:      map[uint64]synod.SeqNo{},
 	}
 	r.committed.Store(&synod.TxID{})
 	r.role.Store(&Role{})
