@@ -197,15 +197,20 @@ type row struct {
 	Primary bool              `json:"primary"`
 }
 
-// rows are the nodes that a list has.
+// rows are the nodes that a list has. A session that the primary changes under is
+// asked for anew.
 func (s *service) rows(path string) map[synod.NodeID]row {
 	s.t.Helper()
 	var list struct{ Nodes []row }
-	c := s.dial(nil)
-	defer c.Close() // tests ask often
-	if _, err := c.Get(s.t.Context(), path, &list); err != nil {
-		s.t.Fatal(err)
-	}
+	s.poll("a list of nodes", func() error {
+		c := s.dial(nil)
+		defer c.Close() // tests ask often
+		_, err := c.Get(s.t.Context(), path, &list)
+		if refused, ok := errors.AsType[*synod.Error](err); err != nil && (!ok || refused.Code != synod.CodeSessionConsistencyLost) {
+			s.t.Fatal(err)
+		}
+		return err
+	})
 	found := map[synod.NodeID]row{}
 	for _, n := range list.Nodes {
 		found[n.NodeID] = n
