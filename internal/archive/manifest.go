@@ -36,6 +36,7 @@ type Manifest struct {
 	Region    string      `json:"region,omitempty"`    // where it may be restored, if that was said
 	Release   string      `json:"release,omitempty"`   // that the nodes ran
 	Continual bool        `json:"continual,omitempty"` // grows with the ledger
+	Scheduled bool        `json:"scheduled,omitempty"` // made by a policy, which says how many are kept
 	Files     []File      `json:"files"`
 }
 

@@ -34,6 +34,7 @@ type About struct {
 	Region    string
 	Release   string
 	Continual bool
+	Scheduled bool
 	Now       time.Time
 }
 
@@ -87,6 +88,7 @@ func Append(ctx context.Context, st Store, name string, src Source, about About,
 	}
 	m.Last, m.UpdatedAt = last, about.Now.UTC()
 	m.Network, m.Service, m.Region, m.Release, m.Continual = about.Network, about.Service, about.Region, about.Release, about.Continual
+	m.Scheduled = about.Scheduled
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, err

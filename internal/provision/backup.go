@@ -55,7 +55,9 @@ func (m *Manager) backup(ctx context.Context, n arm.Network, op arm.Operation, r
 		return nil, err
 	}
 	report("CopyFiles", arm.OperationRunning, "to "+st.String())
-	manifest, err := archive.Append(ctx, st, name, src, m.about(n, in.RestoreRegion, false), func(done, total int64) {
+	about := m.about(n)
+	about.Region, about.Scheduled = in.RestoreRegion, in.Scheduled
+	manifest, err := archive.Append(ctx, st, name, src, about, func(done, total int64) {
 		report("CopyFiles", arm.OperationRunning, fmt.Sprintf("%d of %d bytes", done, total))
 	})
 	if err != nil {
@@ -63,7 +65,9 @@ func (m *Manager) backup(ctx context.Context, n arm.Network, op arm.Operation, r
 	}
 	report("CopyFiles", arm.OperationSucceeded, fmt.Sprintf("%d files, %d bytes", len(manifest.Files), manifest.SizeBytes()))
 	report("VerifyBackup", arm.OperationRunning, "")
-	check, err := archive.Verify(ctx, st, name, m.o.Scratch, nil)
+	check, err := archive.Verify(ctx, st, name, m.o.Scratch, func(done, total int64) {
+		report("VerifyBackup", arm.OperationRunning, fmt.Sprintf("%d of %d bytes", done, total))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("the backup was written and does not verify: %w", err)
 	}
@@ -137,14 +141,12 @@ func (m *Manager) store(address string) (archive.Store, error) {
 	return st, nil
 }
 
-func (m *Manager) about(n arm.Network, region string, continual bool) archive.About {
-	return archive.About{
-		Network: n.ID.ResourceID(), Service: n.Status.ServiceCertificate, Region: region, Release: n.Status.Release, Continual: continual, Now: m.o.Now(),
-	}
+func (m *Manager) about(n arm.Network) archive.About {
+	return archive.About{Network: n.ID.ResourceID(), Service: n.Status.ServiceCertificate, Release: n.Status.Release, Now: m.o.Now()}
 }
 
-// prune removes the oldest of a network's backups that were made as a whole, but for
-// as many as are to be kept.
+// prune removes the oldest of a network's scheduled backups, but for as many as are to
+// be kept. Those that somebody asked for stay until somebody deletes them.
 func prune(ctx context.Context, st archive.Store, network string, keep int) error {
 	all, _, err := archive.List(ctx, st)
 	if err != nil {
@@ -152,7 +154,7 @@ func prune(ctx context.Context, st archive.Store, network string, keep int) erro
 	}
 	kept := 0
 	for _, m := range all {
-		if !strings.EqualFold(m.Network, network) || m.Continual {
+		if !strings.EqualFold(m.Network, network) || !m.Scheduled {
 			continue
 		}
 		if kept++; kept > keep {
@@ -283,7 +285,9 @@ func (m *Manager) rehearse(ctx context.Context, n arm.Network, op arm.Operation,
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	check, err := archive.Fetch(ctx, st, in.Share, dir, nil)
+	check, err := archive.Fetch(ctx, st, in.Share, dir, func(done, total int64) {
+		report("FetchBackup", arm.OperationRunning, fmt.Sprintf("%d of %d bytes", done, total))
+	})
 	if err != nil {
 		return nil, restoreError(err)
 	}

@@ -258,6 +258,7 @@ func (w *worker) takeDown(ctx context.Context) error {
 	if err := w.m.o.Driver.Remove(ctx, w.name); err != nil {
 		return err
 	}
+	w.m.forgetBackups(w.id)
 	err := w.m.o.Store.DeleteNetwork(ctx, w.id)
 	if errors.Is(err, arm.ErrNotFound) {
 		return nil

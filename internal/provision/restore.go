@@ -59,13 +59,19 @@ func (w *worker) fetchBackup(ctx context.Context) error {
 	if err := os.MkdirAll(w.stageDir(), 0o700); err != nil {
 		return err
 	}
-	check, err := archive.Fetch(ctx, st, from.Share, w.stageDir(), func(done, total int64) {
-		w.note(ctx, Step{Kind: StepFetch, Ordinal: -1}, arm.OperationRunning, fmt.Sprintf("%d of %d bytes", done, total))
+	id := w.op.ID
+	var check *archive.Check
+	err = w.m.whileWanted(ctx, id, func(ctx context.Context, touch func()) (err error) {
+		check, err = archive.Fetch(ctx, st, from.Share, w.stageDir(), func(done, total int64) {
+			touch()
+			w.note(ctx, Step{Kind: StepFetch, Ordinal: -1}, arm.OperationRunning, fmt.Sprintf("%d of %d bytes", done, total))
+		})
+		return err
 	})
 	if err != nil {
 		return errors.Join(restoreError(err), os.RemoveAll(w.stageDir()))
 	}
-	text, err := json.Marshal(stage{Operation: w.op.ID, Service: check.ServiceCertificate(), Previous: check.PreviousCertificates(), Entries: check.Entries})
+	text, err := json.Marshal(stage{Operation: id, Service: check.ServiceCertificate(), Previous: check.PreviousCertificates(), Entries: check.Entries})
 	if err != nil {
 		return err
 	}

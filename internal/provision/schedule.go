@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"synod/internal/archive"
@@ -31,9 +32,11 @@ const (
 	operationsSeen = 50
 )
 
-// keepBackups makes the backups that policies ask for until the context ends.
+// keepBackups makes the backups that policies ask for until the context ends. Each
+// ledger is copied apart from the others: a store that hangs holds up one network.
 func (m *Manager) keepBackups(ctx context.Context) {
-	rotated := map[string]time.Time{}
+	var copying sync.WaitGroup
+	defer copying.Wait()
 	for pause(ctx, scheduleEvery) == nil {
 		networks, err := m.o.Store.Networks(ctx, arm.Filter{})
 		if err != nil {
@@ -44,8 +47,11 @@ func (m *Manager) keepBackups(ctx context.Context) {
 			if n.Desired.Deleted || n.Status.MadeAt.IsZero() {
 				continue
 			}
-			if n.Desired.Backup.Continuous {
-				m.copyLive(ctx, n, rotated)
+			if n.Desired.Backup.Continuous && m.copies(n.ID, true) {
+				copying.Go(func() {
+					defer m.copies(n.ID, false)
+					m.copyLive(ctx, n)
+				})
 			}
 			if m.due(ctx, n) {
 				m.startScheduled(ctx, n)
@@ -94,13 +100,30 @@ func (m *Manager) startScheduled(ctx context.Context, n arm.Network) {
 	}
 }
 
+// copies notes that a network's ledger is being copied, or is no more, and says whether
+// that is news.
+func (m *Manager) copies(id arm.NetworkID, now bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	state := m.backups[id.Key()]
+	news := state.copying != now
+	state.copying = now
+	m.backups[id.Key()] = state
+	return news
+}
+
 // copyLive brings the continuous backup of a network up to what is committed.
-func (m *Manager) copyLive(ctx context.Context, n arm.Network, rotated map[string]time.Time) {
-	record, err := m.appendLive(ctx, n, rotated)
+func (m *Manager) copyLive(ctx context.Context, n arm.Network) {
+	guarded, touch, cancel := patience(ctx, stalledAfter)
+	defer cancel(nil)
+	record, err := m.appendLive(guarded, n, func(int64, int64) { touch() })
 	if ctx.Err() != nil || errors.Is(err, archive.ErrNothing) {
 		return
 	}
 	if err != nil {
+		if cause := context.Cause(guarded); cause != nil {
+			err = cause
+		}
 		m.o.Log.Warn("a continuous backup is late", "network", n.ID.Name, "err", err.Error())
 		m.late(n.ID, err)
 		return
@@ -108,17 +131,16 @@ func (m *Manager) copyLive(ctx context.Context, n arm.Network, rotated map[strin
 	m.made(n.ID, record)
 }
 
-func (m *Manager) appendLive(ctx context.Context, n arm.Network, rotated map[string]time.Time) (arm.BackupRecord, error) {
+func (m *Manager) appendLive(ctx context.Context, n arm.Network, progress archive.Progress) (arm.BackupRecord, error) {
 	st, err := m.store(n.Desired.Backup.Target)
 	if err != nil {
 		return arm.BackupRecord{}, err
 	}
-	key := n.ID.Key()
-	if last := m.lastBackup(n.ID); time.Since(rotated[key]) >= liveEvery && reached(n) > last.Seqno+liveEntries {
+	if state := m.backupState(n.ID); time.Since(state.rotated) >= liveEvery && reached(n) > state.last.Seqno+liveEntries {
 		if err := m.rotate(ctx, n, true); err != nil {
 			return arm.BackupRecord{}, err
 		}
-		rotated[key] = time.Now()
+		m.rotated(n.ID)
 	}
 	src, err := m.source(ctx, n)
 	if err != nil {
@@ -128,7 +150,9 @@ func (m *Manager) appendLive(ctx context.Context, n arm.Network, rotated map[str
 	if err != nil {
 		return arm.BackupRecord{}, err
 	}
-	manifest, err := archive.Append(ctx, st, name, src, m.about(n, "", true), nil)
+	about := m.about(n)
+	about.Continual = true
+	manifest, err := archive.Append(ctx, st, name, src, about, progress)
 	if err != nil {
 		return arm.BackupRecord{}, err
 	}
@@ -164,7 +188,24 @@ func liveName(n arm.Network) (string, error) {
 func (m *Manager) made(id arm.NetworkID, record arm.BackupRecord) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.backups[id.Key()] = backupState{last: record}
+	state := m.backups[id.Key()]
+	state.last, state.why = record, ""
+	m.backups[id.Key()] = state
+}
+
+func (m *Manager) rotated(id arm.NetworkID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	state := m.backups[id.Key()]
+	state.rotated = time.Now()
+	m.backups[id.Key()] = state
+}
+
+// forgetBackups forgets those of a network that is gone: another may get its name.
+func (m *Manager) forgetBackups(id arm.NetworkID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.backups[id.Key()] = backupState{copying: m.backups[id.Key()].copying}
 }
 
 func (m *Manager) late(id arm.NetworkID, err error) {
@@ -175,24 +216,25 @@ func (m *Manager) late(id arm.NetworkID, err error) {
 	m.backups[id.Key()] = state
 }
 
-func (m *Manager) lastBackup(id arm.NetworkID) arm.BackupRecord {
+func (m *Manager) backupState(id arm.NetworkID) backupState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.backups[id.Key()].last
+	return m.backups[id.Key()]
 }
 
 // backupState is what this process knows of a network's backups.
 type backupState struct {
 	last arm.BackupRecord
 	why  string // the last one failed
+
+	rotated time.Time // when it was last asked to end its ledger file for the continuous one
+	copying bool      // to the continuous one, just now
 }
 
 // tellBackups brings what was made since into the status, and says whether it is
 // what the policy asks for.
 func (w *worker) tellBackups() {
-	w.m.mu.Lock()
-	state := w.m.backups[w.id.Key()]
-	w.m.mu.Unlock()
+	state := w.m.backupState(w.id)
 	s, policy := &w.net.Status, w.net.Desired.Backup
 	if state.last.Share != "" && (s.LastBackup == nil || state.last.At.After(s.LastBackup.At)) {
 		last := state.last

@@ -204,7 +204,10 @@ func (w *worker) once(ctx context.Context) time.Duration {
 			}
 		}
 		w.m.fault("before", s)
-		w.note(ctx, s, arm.OperationRunning, s.Message)
+		meant := w.op
+		if w.note(ctx, s, arm.OperationRunning, s.Message); w.op != meant {
+			return busyPause // the operation that the step is of has ended
+		}
 		if err := w.take(ctx, s); err != nil {
 			return w.failed(ctx, s, err)
 		}
@@ -613,7 +616,7 @@ func (w *worker) checkStuck(ctx context.Context, s Step) {
 
 // cancel ends an operation that somebody wants no more, where that leaves nothing
 // half-made: a network that was not made yet goes, and an upgrade for which members
-// have not voted. Others go on.
+// have not voted. Backups and the like end where they are (whileWanted); others go on.
 func (w *worker) cancel(ctx context.Context) bool {
 	why := &arm.Error{Code: CodeCanceled, Message: "The operation was canceled."}
 	switch {

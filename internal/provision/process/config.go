@@ -144,7 +144,17 @@ func copyDir(ctx context.Context, to, from string) error {
 			return err
 		}
 	}
-	return nil
+	return syncDir(to)
+}
+
+// syncDir makes the names in a directory outlive the machine's end. What a service is
+// recovered from is removed once it serves: the copy is then all that there is.
+func syncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func copyFile(to, from string) error {
@@ -157,6 +167,8 @@ func copyFile(to, from string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	if _, err = io.Copy(out, in); err == nil {
+		err = out.Sync()
+	}
 	return errors.Join(err, out.Close())
 }

@@ -2,6 +2,8 @@ package process
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,6 +83,37 @@ func look(t *testing.T, d *Driver, ordinal int, want func(provision.Node) bool) 
 
 func listens(n provision.Node) bool { return n.Alive && n.Address != "" }
 func ended(n provision.Node) bool   { return !n.Alive }
+
+// A first node that came to nothing leaves nothing that the next one's service would take
+// for its own.
+func TestNewServiceBeginsWithNothing(t *testing.T) {
+	d := newTestDriver(t, t.TempDir())
+	first := spec(t, "exit 1")
+	first.Kind, first.Genesis = provision.KindStart, provision.Genesis{Constitution: "c"}
+	n := start(t, d, first)
+	look(t, d, n.Ordinal, ended)
+	ledger, _ := d.Files("net-1", n.Ordinal)
+	if err := os.MkdirAll(ledger, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const chunk = "ledger_1-14.committed"
+	if err := os.WriteFile(filepath.Join(ledger, chunk), []byte("of the first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Stop(t.Context(), "net-1", n.Ordinal, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(d.Kept("net-1"), chunk)); err != nil {
+		t.Fatal(err) // of a node that is gone it is kept
+	}
+	start(t, d, first)
+	if _, err := os.Stat(filepath.Join(d.Kept("net-1"), chunk)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the next service has it: %v", err)
+	}
+	if info, err := os.Stat(d.Kept("net-1")); err != nil || !info.IsDir() {
+		t.Error(err)
+	}
+}
 
 // TestNodesOutliveTheDriver starts nodes with one driver and finds, adopts and
 // stops them with others, also when the first died before it noted the process.

@@ -52,12 +52,7 @@ func (d *Driver) keepLedger(network, home string) error {
 			return err
 		}
 	}
-	dir, err := os.Open(kept)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
+	if err := syncDir(kept); err != nil {
 		return fmt.Errorf("sync %s: %w", keptDir, err)
 	}
 	return nil

@@ -31,6 +31,13 @@ func (d *Driver) Start(ctx context.Context, spec provision.NodeSpec) (provision.
 	if err != nil {
 		return provision.Node{}, err
 	}
+	if spec.Kind == provision.KindStart {
+		// What is kept is of a service that came to nothing: that has other entries
+		// under the same numbers.
+		if err := d.DropKept(ctx, spec.Network); err != nil {
+			return provision.Node{}, err
+		}
+	}
 	ordinal, err := d.takeOrdinal(dir, spec.Network)
 	if err != nil {
 		return provision.Node{}, err
