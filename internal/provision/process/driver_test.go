@@ -115,6 +115,38 @@ func TestNewServiceBeginsWithNothing(t *testing.T) {
 	}
 }
 
+// Logs of nodes that are gone are kept, but not of any number of them.
+func TestLogsOfThoseGone(t *testing.T) {
+	d := newTestDriver(t, t.TempDir())
+	logs := filepath.Dir(d.LogFile("net-1", 0))
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string) {
+		if err := os.WriteFile(filepath.Join(logs, name), []byte("line\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range goneLogsMax + 3 {
+		put(strconv.Itoa(i) + ".log")
+		put(strconv.Itoa(i) + ".log.1")
+	}
+	if err := os.MkdirAll(d.home("net-1", 1), 0o700); err != nil { // it is not gone
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(logs), "next"), []byte("100\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, d, spec(t, standIn))
+	for ordinal, want := range map[int]bool{0: false, 1: true, 2: false, 3: true, goneLogsMax + 2: true} {
+		for _, name := range []string{d.LogFile("net-1", ordinal), older(d.LogFile("net-1", ordinal), 1)} {
+			if _, err := os.Stat(name); (err == nil) != want {
+				t.Errorf("%s: %v", filepath.Base(name), err)
+			}
+		}
+	}
+}
+
 // TestNodesOutliveTheDriver starts nodes with one driver and finds, adopts and
 // stops them with others, also when the first died before it noted the process.
 func TestNodesOutliveTheDriver(t *testing.T) {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -76,6 +79,38 @@ func (d *Driver) rotate(network string, ordinal int) error {
 	}
 	if err := os.Truncate(name, 0); err != nil {
 		return fmt.Errorf("rotate log: %w", err)
+	}
+	return nil
+}
+
+// goneLogsMax bounds the nodes that are gone whose logs are kept: one that ends at
+// each start would fill the disk with them, and make each look at all logs slow.
+const goneLogsMax = 32
+
+// dropOldLogs removes the logs of the nodes that have been gone for longest.
+func (d *Driver) dropOldLogs(network string) error {
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(d.LogFile(network, 0)), "*.log*"))
+	if err != nil {
+		return err
+	}
+	of := map[int][]string{}
+	for _, file := range files {
+		number, _, _ := strings.Cut(filepath.Base(file), ".")
+		ordinal, err := strconv.Atoi(number)
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(d.home(network, ordinal)); errors.Is(err, fs.ErrNotExist) {
+			of[ordinal] = append(of[ordinal], file)
+		}
+	}
+	gone := slices.Sorted(maps.Keys(of))
+	for _, ordinal := range gone[:max(len(gone)-goneLogsMax, 0)] {
+		for _, file := range of[ordinal] {
+			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (d *Driver) Start(ctx context.Context, spec provision.NodeSpec) (provision.
 			return provision.Node{}, fmt.Errorf("make directory of node %d: %w", ordinal, err)
 		}
 	}
+	if err := d.dropOldLogs(spec.Network); err != nil {
+		return provision.Node{}, fmt.Errorf("drop old logs: %w", err)
+	}
 	if err := d.prepare(ctx, home, ordinal, spec); err != nil {
 		return provision.Node{}, errors.Join(fmt.Errorf("prepare node %d: %w", ordinal, err), os.RemoveAll(home))
 	}
