@@ -44,7 +44,7 @@ func (l *load) run() {
 		case <-time.After(5 * time.Millisecond):
 		}
 		_, err := l.u.do("POST", "/app/deposit/"+l.account, `{"value":1}`)
-		if err != nil && strings.Contains(err.Error(), "SessionConsistencyLost") {
+		if err != nil && (strings.Contains(err.Error(), "SessionConsistencyLost") || strings.Contains(err.Error(), "TransactionReplicationFailed")) {
 			continue // another primary: nothing was done, the client is to try again
 		}
 		l.mu.Lock()

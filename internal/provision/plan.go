@@ -199,10 +199,14 @@ func (p *planner) begin() {
 		p.add(of(StepDiscard, n, "NoAnswer", fmt.Sprintf("it has not answered for %v", firstGrace)))
 		return
 	}
-	kind := KindStart
+	kind, message := KindStart, ""
 	switch {
 	case p.d.RestoreFrom != nil || !p.o.Fresh:
 		kind = KindRecover
+		var given bool
+		if message, given = p.failedRecoveries(); given {
+			return
+		}
 	default:
 		if p.failedFirst() {
 			return
@@ -212,7 +216,32 @@ func (p *planner) begin() {
 		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: CodeReleaseUnknown, Message: fmt.Sprintf("this server has no release %q", p.o.Target)})
 		return
 	}
-	p.add(Step{Kind: StepStart, Ordinal: -1, NodeKind: kind, Zone: p.zone(), Release: p.o.Target, Reason: "FirstNode"})
+	p.add(Step{Kind: StepStart, Ordinal: -1, NodeKind: kind, Zone: p.zone(), Release: p.o.Target, Reason: "FirstNode", Message: message})
+}
+
+// failedRecoveries discards what tries to recover have left but the first of them,
+// which may have been more than a try, and the last, whose last words it returns: each
+// is a copy of the ledger. It gives a network up that never was more than tries.
+func (p *planner) failedRecoveries() (message string, given bool) {
+	first := len(p.o.Nodes)
+	for first > 0 && p.o.Nodes[first-1].Kind == KindRecover {
+		first--
+	}
+	tries := p.o.Nodes[first:]
+	if len(tries) == 0 || len(tries) < 2 && !p.o.Fresh {
+		return "", false
+	}
+	last := tries[len(tries)-1]
+	if p.o.Fresh && len(tries) >= firstTries {
+		p.add(Step{Kind: StepFail, Ordinal: -1, Reason: CodeFirstNodeFailed, Message: fmt.Sprintf("the first node ended %d times, at last with: %s", len(tries), last.Why)})
+		return "", true
+	}
+	if !p.o.Fresh {
+		for _, n := range tries[1 : len(tries)-1] {
+			p.add(of(StepDiscard, n, "Ended", n.Why))
+		}
+	}
+	return "the last try ended with: " + last.Why, false
 }
 
 // stopForRecovery stops what is left of a network that cannot go on: a service

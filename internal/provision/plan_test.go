@@ -17,7 +17,7 @@ var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 // scene is a network in words: each node is "ordinal flags" with the flags
 // P primary, v votes, t Trusted, p Pending, r Retired, R removable, d dead,
 // s silent, m marked for replacement, n of the release next, l lost, o old (started
-// long ago), z in zone b.
+// long ago), c started to recover, z in zone b.
 func scene(nodes ...string) Observed {
 	o := Observed{
 		Now: noon, Operator: "Active", EndpointOpen: true, EndpointServes: true, Target: "first", TargetHostData: "f", TargetKnown: true,
@@ -57,6 +57,8 @@ func scene(nodes ...string) Observed {
 				lost = true
 			case 'o':
 				n.StartedAt = noon.Add(-time.Hour)
+			case 'c':
+				n.Kind = KindRecover
 			case 'z':
 				n.Zone = "b"
 			}
@@ -145,11 +147,16 @@ func TestPlan(t *testing.T) {
 		"no majority, and somebody asks for a recovery": {nodes: []string{"0 vt", "1 vtzd", "2 vtd"}, change: func(o *Observed) { o.Recovering = true }, want: []string{"StopNodes Recovery"}},
 		"a recovery that is not needed":                 {nodes: three, change: func(o *Observed) { o.Recovering = true }},
 		"all died":                                      {nodes: []string{"0 d", "1 zd", "2 d"}, change: unknown(false), want: []string{"StartNode Recover a first FirstNode"}},
-		"none answers":                                  {nodes: []string{"0 o", "1 do"}, change: unknown(false), want: []string{"Wait FirstNode"}},
-		"a newcomer hangs":                              {nodes: append(slices.Clone(three), "3 o"), want: []string{"DiscardNode 3 NotJoined"}},
-		"a newcomer died":                               {nodes: append(slices.Clone(three), "3 d"), want: []string{"DiscardNode 3 Ended"}},
-		"a Pending one died":                            {nodes: append(slices.Clone(three), "3 pd"), want: []string{"RetireNode 3 Ended"}},
-		"a learner died":                                {nodes: append(slices.Clone(three), "3 td"), want: []string{"RetireNode 3 Ended"}},
+		"recoveries fail": {
+			nodes: []string{"0 d", "1 d", "3 cd", "4 cd", "5 cd", "6 cd"}, change: unknown(false),
+			want: []string{"DiscardNode 4 Ended", "DiscardNode 5 Ended", "StartNode Recover a first FirstNode"},
+		},
+		"a restore fails":    {nodes: []string{"0 cd", "1 cd", "2 cd"}, desired: func(d *arm.Desired) { d.RestoreFrom = &arm.RestoreSource{Share: "x"} }, change: unknown(true), want: []string{"Fail FirstNodeFailed"}},
+		"none answers":       {nodes: []string{"0 o", "1 do"}, change: unknown(false), want: []string{"Wait FirstNode"}},
+		"a newcomer hangs":   {nodes: append(slices.Clone(three), "3 o"), want: []string{"DiscardNode 3 NotJoined"}},
+		"a newcomer died":    {nodes: append(slices.Clone(three), "3 d"), want: []string{"DiscardNode 3 Ended"}},
+		"a Pending one died": {nodes: append(slices.Clone(three), "3 pd"), want: []string{"RetireNode 3 Ended"}},
+		"a learner died":     {nodes: append(slices.Clone(three), "3 td"), want: []string{"RetireNode 3 Ended"}},
 
 		// Scaling.
 		"more":                          {nodes: three, desired: count(5), want: []string{"StartNode Join b first Missing"}},

@@ -43,6 +43,7 @@ type worker struct {
 
 	net      arm.Network
 	op       *arm.Operation // running, or nil
+	opID     string         // of the operation that was running last
 	seen     *Observed
 	endpoint *endpoint
 	serving  string // the certificate that the endpoint was seen to serve
@@ -141,6 +142,9 @@ func (w *worker) read(ctx context.Context) error {
 	for _, op := range running {
 		if op.Network.Key() == w.id.Key() {
 			w.op = &op
+			if w.opID != op.ID {
+				w.opID, w.progress = op.ID, time.Now()
+			}
 		}
 	}
 	if gone {
@@ -212,7 +216,10 @@ func (w *worker) once(ctx context.Context) time.Duration {
 			return w.failed(ctx, s, err)
 		}
 		w.m.fault("after", s)
-		w.failures, w.progress = 0, time.Now()
+		w.failures = 0
+		if s.Kind != StepStart && s.Kind != StepDiscard { // nodes may end again and again
+			w.progress = time.Now()
+		}
 		w.note(ctx, s, arm.OperationSucceeded, s.Message)
 		w.learn(s)
 		pause = busyPause

@@ -59,13 +59,20 @@ func commandHas(pid int, word string) bool {
 	return false
 }
 
+// noCommand says whether a process has no command line yet: one that was started just
+// now may not.
+func noCommand(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return err == nil && len(text) == 0
+}
+
 // findProcess finds the process of the node in a directory, if it runs. Whoever
 // started it may have died before it was noted; then the configuration on the
 // command line tells it.
 func findProcess(home string) (found, bool) {
 	var p found
 	if readJSON(filepath.Join(home, "process.json"), &p) {
-		return p, p.runs() && commandHas(p.PID, configFile(home))
+		return p, p.runs() && (commandHas(p.PID, configFile(home)) || noCommand(p.PID))
 	}
 	if _, err := os.Stat(configFile(home)); err != nil {
 		return found{}, false
