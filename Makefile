@@ -10,7 +10,7 @@ CHAOS_FLAGS   ?= -election 2s -strict
 SAMPLE_DEPS    = examples/logging-ts/node_modules/.package-lock.json
 AZURE_DEPS     = e2e/azure/js/node_modules/.package-lock.json
 
-.PHONY: help build portal run sandbox test unit race lint fmt fuzz bench bench-managed e2e chaos ccf-suites generate setup tidy clean
+.PHONY: help build portal portal-story run sandbox test unit race lint fmt fuzz bench bench-managed e2e chaos ccf-suites generate setup tidy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -55,6 +55,9 @@ bench-managed: build ## the managed service with 100 networks: its API's times, 
 
 e2e: build setup $(SAMPLE_DEPS) $(AZURE_DEPS) ## real binaries, judged by CCF's own Python package and Azure's SDKs
 	$(GO) test -tags e2e -count=1 -timeout 30m ./e2e/... ./internal/snapshot ./internal/sim
+
+portal-story: build ## the whole story of the portal in Chromium (a few minutes); SHOTS=DIR keeps screenshots
+	PORTAL_WHOLE=1 $(GO) test -tags e2e -count=1 -timeout 15m -v -run 'TestPortal$$' ./e2e/portal
 
 chaos: build setup ## CHAOS_NODES processes under faults for CHAOS_TIME; CHAOS_SEED to repeat
 	$(GO) test -tags e2e -count=1 -timeout 30m -timeout 0 -v -run TestChaos ./e2e/chaos -args \

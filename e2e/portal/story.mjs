@@ -4,7 +4,7 @@
 //
 // usage: node story.mjs SIGN-IN-ADDRESS [smoke]
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ const button = name => page.getByRole('button', { name, exact: true })
 const link = name => page.getByRole('link', { name, exact: true })
 const dialog = () => page.getByRole('dialog')
 const see = s.page.getByRole.bind(s.page)
-const seen = name => (smoke ? check(s, name) : look(s, name))
+const seen = name => (smoke || process.env.QUICK ? check(s, name) : look(s, name))
 
 // sign answers the dialog that asks with which key to sign.
 async function sign(member) {
@@ -214,6 +214,70 @@ try {
       await page.waitForTimeout(name === 'metrics' ? 5000 : 800)
       await seen(name)
     }
+
+    // A control plane that lies: another text for a proposal, another service
+    // under the name. The page says so, and signs nothing.
+    const answer = async (route, change) => {
+      const r = await route.fetch()
+      await route.fulfill({ response: r, body: change(await r.text()) }).catch(() => undefined) // the lies have ended meanwhile
+    }
+    await page.goto(`${origin}/portal/networks/bank/proposals`)
+    const first = page.locator('main [data-row]').first()
+    await first.waitFor()
+    await page.route('**/actions?*', r => answer(r, t => t.replace('good day', 'good dag')))
+    await k.enter(first)
+    await page.getByText('the proposer signed another text than the one that is shown').waitFor()
+    await seen('lying-proposal')
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
+    const other = readFileSync(join(import.meta.dirname, '../../internal/cli/testdata/service-1_cert.pem'), 'utf8')
+    await page.route('**/portal/v1/networks/bank', r => answer(r, t => {
+      const n = JSON.parse(t)
+      n.status.serviceCertificate = other
+      return JSON.stringify(n)
+    }))
+    await page.goto(`${origin}/portal/networks/bank/members`)
+    await see('heading', { name: 'This is not the service that this browser knew' }).waitFor()
+    assert.equal(await button('Add member').count(), 0, 'nothing can be done')
+    await seen('lying-identity')
+    await page.unrouteAll({ behavior: 'ignoreErrors' })
+    said('lies are found out')
+
+    // Files that are dropped: CCF's own ledger, and the same with one bit changed.
+    const ledger = join(import.meta.dirname, '../../internal/audit/testdata/ledger')
+    await page.goto(`${origin}/portal/verify/ledger`)
+    const files = readdirSync(ledger).filter(f => f.startsWith('ledger_')).map(name => ({ name, mimeType: '', buffer: readFileSync(join(ledger, name)) }))
+    await page.getByLabel('Files or a folder, dropped or chosen').setInputFiles(files)
+    await k.enter(button('Verify'))
+    await see('heading', { name: 'Intact' }).waitFor({ timeout: 60000 })
+    await seen('dropped')
+    files[3].buffer[Math.floor(files[3].buffer.length / 2)] ^= 1
+    await page.getByLabel('Files or a folder, dropped or chosen').setInputFiles(files)
+    await k.enter(button('Verify'))
+    await see('heading', { name: 'Not verified' }).waitFor({ timeout: 60000 })
+    await page.getByText(files[3].name, { exact: false }).first().waitFor()
+    await seen('damaged')
+
+    // The page that needs no server.
+    const alone = await open(browser, 'file:///')
+    writeFileSync(join(work, 'verify.html'), await (await page.request.get(`${origin}/portal/verify.html`)).body())
+    await alone.page.goto(`file://${join(work, 'verify.html')}`)
+    await alone.page.getByLabel('Receipt', { exact: true }).fill(readFileSync(join(work, 'receipt.json'), 'utf8'))
+    await alone.page.getByLabel('Service certificate').fill((await (await page.request.get(`${origin}/portal/v1/networks/bank`)).json()).status.serviceCertificate)
+    await alone.page.getByRole('button', { name: 'Verify', exact: true }).click()
+    await alone.page.getByRole('heading', { name: 'Verified', exact: true }).waitFor({ timeout: 60000 })
+    await check(alone, 'verify.html')
+    await alone.context.close()
+    said('files are verified, with and without a server')
+
+    // The control plane goes away and comes back.
+    s.expected.push(/ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED|ERR_HTTP2|ERR_FAILED/)
+    await page.goto(`${origin}/portal/networks`)
+    await see('heading', { name: 'Networks' }).waitFor()
+    await s.context.setOffline(true)
+    await page.getByText('Not live since').waitFor({ timeout: 60000 })
+    await s.context.setOffline(false)
+    await page.getByText('Not live since').waitFor({ state: 'detached', timeout: 60000 })
+    said('back without a reload')
 
     // A node is replaced.
     await page.goto(`${origin}/portal/networks/bank/nodes`)

@@ -235,6 +235,9 @@ func (s *server) openPortal(r *running) error {
 			return ledger
 		},
 		Log: r.driver.LogFile,
+		Backups: func(ctx context.Context, n arm.Network) ([]arm.BackupRecord, error) {
+			return r.manager.ListBackups(ctx, n.Desired.Backup.Target)
+		},
 	})
 	return err
 }

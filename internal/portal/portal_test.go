@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"log/slog"
@@ -27,6 +28,8 @@ type service struct {
 	portal *portal.Portal
 	store  *arm.Store
 	moved  atomic.Int64 // of the portal's clock
+
+	certificate *x509.Certificate // of the portal's server
 }
 
 func newService(t *testing.T, node http.HandlerFunc) *service {
@@ -75,7 +78,7 @@ func newService(t *testing.T, node http.HandlerFunc) *service {
 	front.EnableHTTP2 = true
 	front.StartTLS()
 	t.Cleanup(front.Close)
-	s.url, s.client = front.URL, front.Client()
+	s.url, s.client, s.certificate = front.URL, front.Client(), front.Certificate()
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return s
 }
@@ -186,7 +189,7 @@ func TestWayToTheNode(t *testing.T) {
 	})
 	cookie := s.signIn()
 	const to = "/portal/v1/networks/net-1/node/"
-	resp, text := s.ask("GET", to+"any/gov/service/info?api-version=2024-07-01", "", "Cookie", cookie, "Authorization", "Bearer x")
+	resp, text := s.ask("GET", to+"any/gov/service/info?api-version=2024-07-01", "", "Cookie", cookie, "Authorization", "Basic eDp4")
 	if text != "GET /gov/service/info?api-version=2024-07-01 " || resp.Header.Get("X-Ms-Ccf-Transaction-Id") != "2.17" || resp.Header.Get("X-Synod-Node") == "" {
 		t.Errorf("%s %v", text, resp.Header)
 	}

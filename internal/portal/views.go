@@ -192,10 +192,14 @@ func (p *Portal) backups(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	for i := range all {
-		all[i].Target = "" // may hold a token
+	own := []arm.BackupRecord{}
+	for _, b := range all {
+		if rest, ok := strings.CutPrefix(strings.ToLower(b.Share), strings.ToLower(n.ID.Name)+"-"); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			b.Target = "" // may hold a token
+			own = append(own, b)
+		}
 	}
-	return answer(w, map[string]any{"backups": all})
+	return answer(w, map[string]any{"backups": own})
 }
 
 func (p *Portal) operation(w http.ResponseWriter, r *http.Request) error {

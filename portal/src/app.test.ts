@@ -7,7 +7,7 @@ import { inWords } from './words'
 import { named } from './screens/verify_ledger'
 
 describe('differences', () => {
-  test.each([['a\nb\nc', 'a\nx\nc', ' a,-b,+x, c'], ['', 'a', '-,+a'], ['a\na\nb', 'a\nb', ' a,-a, b'], ['a', 'a', ' a']])('%j to %j', (a, b, want) => {
+  test.each([['a\nb\nc', 'a\nx\nc', ' a,-b,+x, c'], ['', 'a', '+a'], ['a', '', '-a'], ['a\na\nb', 'a\nb', ' a,-a, b'], ['a', 'a', ' a']])('%j to %j', (a, b, want) => {
     expect(diffLines(a, b).map(l => l.kind + l.text).join(',')).toBe(want)
   })
   test('either side can be made of it', () => {

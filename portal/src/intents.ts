@@ -17,7 +17,7 @@ export const quote = (s: string) => (/^[A-Za-z0-9_./:@=+-]+$/.test(s) ? s : `'${
 
 const at = (n: NetworkRef) =>
   `/subscriptions/${encodeURIComponent(n.subscription)}/resourceGroups/${encodeURIComponent(n.group)}/providers/Microsoft.ConfidentialLedger/managedCCFs/${encodeURIComponent(n.name)}`
-const ref = (n: NetworkRef) => `--name ${quote(n.name)} --resource-group ${quote(n.group)}`
+const ref = (n: NetworkRef) => `${quote(n.name)} --resource-group ${quote(n.group)}`
 
 export interface NewNetwork extends NetworkRef {
   location: string
@@ -46,7 +46,7 @@ export function createNetwork(n: NewNetwork): Intent {
     properties.backupPolicy = { ...(n.backupTarget ? { target: n.backupTarget } : {}), ...(n.backupEvery ? { every: n.backupEvery } : {}) }
   }
   return {
-    title: 'Create network', cli: `synod network create --file ${quote(n.name)}.json`, method: 'PUT', path: at(n),
+    title: 'Create network', cli: `synod network create ${ref(n)} --file ${quote(`${n.name}.json`)}`, method: 'PUT', path: at(n),
     body: { location: n.location, properties },
   }
 }
@@ -74,7 +74,7 @@ export function remove(n: NetworkRef): Intent {
 }
 
 export function replaceNode(n: NetworkRef, ordinal: number): Intent {
-  return { title: 'Replace node', cli: `synod network nodes replace ${ordinal} ${ref(n)}`, method: 'POST', path: `${at(n)}/nodes/${ordinal}/replace` }
+  return { title: 'Replace node', cli: `synod network nodes replace ${quote(n.name)} ${ordinal} --resource-group ${quote(n.group)}`, method: 'POST', path: `${at(n)}/nodes/${ordinal}/replace` }
 }
 
 export function backup(n: NetworkRef): Intent {
@@ -84,21 +84,17 @@ export function backup(n: NetworkRef): Intent {
 export function restore(n: NetworkRef, share: string, inPlace: boolean): Intent {
   return {
     title: inPlace ? 'Restore in place' : 'Restore to a new name',
-    cli: `synod backup restore ${quote(share)} ${ref(n)}${inPlace ? ' --in-place' : ''}`, method: 'POST', path: `${at(n)}/restore`,
+    cli: `synod backup restore ${quote(n.name)} ${quote(share)} --resource-group ${quote(n.group)}${inPlace ? ' --in-place' : ''}`, method: 'POST', path: `${at(n)}/restore`,
     body: { fileShareName: share, ...(inPlace ? { inPlace: true } : {}) },
   }
 }
 
 export function rehearse(n: NetworkRef, share: string): Intent {
-  return { title: 'Rehearse a restore', cli: `synod backup test ${quote(share)} ${ref(n)}`, method: 'POST', path: `${at(n)}/rehearse`, body: { fileShareName: share } }
+  return { title: 'Rehearse a restore', cli: `synod backup test ${quote(n.name)} ${quote(share)} --resource-group ${quote(n.group)}`, method: 'POST', path: `${at(n)}/rehearse`, body: { fileShareName: share } }
 }
 
 export function upgrade(n: NetworkRef, release: string): Intent {
-  return { title: 'Start upgrade', cli: `synod upgrade start ${ref(n)} --release ${quote(release)}`, method: 'POST', path: `${at(n)}/upgrade`, body: { release } }
-}
-
-export function renew(n: NetworkRef): Intent {
-  return { title: 'Renew certificates', cli: `synod network renew ${ref(n)}`, method: 'POST', path: `${at(n)}/renew` }
+  return { title: 'Start upgrade', cli: `synod upgrade start ${quote(n.name)} ${quote(release)} --resource-group ${quote(n.group)}`, method: 'POST', path: `${at(n)}/upgrade`, body: { release } }
 }
 
 export function cancel(id: string): Intent {

@@ -35,8 +35,11 @@ function App() {
   const hash = useState(() => location.hash)[0]
   const session = useQuery({ queryKey: ['session'], queryFn: api.session, retry: false, enabled: !isOpen, staleTime: 60e3, refetchInterval: 300e3 })
   const signedIn = !!session.data?.until
+  // On pages that ask nobody, the way back is shown to those who had a session.
+  const hadSession = signedIn || (isOpen && sessionStorage.getItem('session') === 'yes')
   useEffect(() => {
     if (!signedIn) return
+    sessionStorage.setItem('session', 'yes')
     listen()
     return hush
   }, [signedIn])
@@ -47,7 +50,7 @@ function App() {
     return <Shell signedIn={false}><SignIn hash={hash} onDone={() => void session.refetch()} /></Shell>
   }
   return (
-    <Shell signedIn={signedIn}>
+    <Shell signedIn={signedIn} shown={hadSession}>
       <Suspense fallback={<Loading what="the page" />}>
         <Switch>
           <Route path="/"><Redirect to="/networks" replace /></Route>
@@ -59,7 +62,7 @@ function App() {
           <Route path="/verify"><VerifyReceipt links={<VerifyLinks />} /></Route>
           <Route path="/verify/ledger"><VerifyLedger links={<VerifyLinks />} /></Route>
           <Route path="/keys"><Keys /></Route>
-          <Route path="/settings"><Settings signedIn={signedIn} /></Route>
+          <Route path="/settings"><Settings signedIn={hadSession} /></Route>
           <Route><Title>Nothing here</Title><p>No page of the portal is called <code>{path}</code>.</p></Route>
         </Switch>
       </Suspense>

@@ -49,7 +49,7 @@ function Rail({ network, signedIn }: { network?: string; signedIn: boolean }) {
   )
 }
 
-export function Shell({ children, signedIn }: { children: ReactNode; signedIn: boolean }) {
+export function Shell({ children, signedIn, shown }: { children: ReactNode; signedIn: boolean; shown?: boolean }) {
   const [path, go] = useLocation()
   const lost = useLostAt()
   const [palette, setPalette] = useState(false)
@@ -92,7 +92,7 @@ export function Shell({ children, signedIn }: { children: ReactNode; signedIn: b
         e.preventDefault()
         main.current?.focus()
       }}>Skip to content</a>
-      <Rail network={network} signedIn={signedIn} />
+      <Rail network={network} signedIn={shown ?? signedIn} />
       <div>
         {lost > 0 && signedIn && <div className="bar" role="status">Not live since {new Date(lost).toLocaleTimeString()}, reconnecting. What you see may be old.</div>}
         {network && <Development name={network} />}

@@ -48,7 +48,7 @@ export function Access({ n }: PageProps) {
             const keys = Object.values(jwk.data?.keys ?? {}).flat().filter(k => k.issuer === name).length
             return <li key={name}><span aria-hidden="true">●</span><div className="body"><b>{plain(name)}</b><div className="small muted">{keys} keys{i.autoRefresh ? ', fetched by the primary' : ', set by vote'}</div></div><Button kind="quiet" onPress={() => setAction({ name: 'remove_jwt_issuer', args: { issuer: name } })}>Propose removal</Button></li>
           })}</ul>
-          <Cli line={`synod jwt issuer set issuer.json --as member0 --url ${n.status.appUri ?? 'https://…'} --service-cert service_cert.pem`} />
+          <Cli line={`synod jwt add issuer.json --as member0 --url ${n.status.appUri ?? 'https://…'} --service-cert service_cert.pem`} />
         </Panel>
         <Panel title="Would this token be accepted?">
           <Field label="Token" rows={3} value={token} onChange={setToken} hint="Decoded in this page, sent nowhere; its signature is not checked here" />

@@ -50,8 +50,9 @@ export function Keys() {
         <p className="prose">A control plane that sends this page can send a page that signs something else than it shows. No page can cure that for itself. What narrows it, best first:</p>
         <ol className="stack prose">
           <li>1. Sign elsewhere: an HSM or <code>synod</code> on your own machine shows what it signs, and this page is only a viewer.</li>
-          <li>2. Keys here cannot be read: a bad page can sign while it is open, and cannot carry the key away.</li>
-          <li>3. Every signature is listed above and in the ledger. Compare them with a tool of your own:</li>
+          <li>2. Take these pages from your own machine: <code>synod portal --connect</code> serves them there and asks the control plane for data only.</li>
+          <li>3. Keys here cannot be read: a bad page can sign while it is open, and cannot carry the key away.</li>
+          <li>4. Every signature is listed above and in the ledger. Compare them with a tool of your own:</li>
         </ol>
         <Cli line="synod ledger verify ledger --governance --service-cert service_cert.pem" />
         <p className="prose">Auditors take <a href="/portal/verify.html" download>verify.html</a> from a release, not from the party under audit. <Link href="/verify">Verify a receipt</Link></p>

@@ -75,7 +75,7 @@ export function Logs({ n }: PageProps) {
         {!shown.length && <p className="muted" style={{ padding: 8 }}>No line{lines.length ? ' matches' : ' yet, or the logs are not on the control plane’s machine'}.</p>}
       </div>
       <p className="small muted">{shown.length} of {lines.length} lines; at most {LINES_MAX} are kept here.</p>
-      <Panel><Cli line={`synod logs --name ${n.name} --follow`} /></Panel>
+      <Panel><Cli line={`synod logs ${n.name} --follow`} /></Panel>
     </>
   )
 }

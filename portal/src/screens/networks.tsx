@@ -21,7 +21,7 @@ export function Networks() {
       {q.error && <ProblemView error={q.error} retry={() => void q.refetch()} />}
       {q.data && !all.length && (
         <div className="panel">
-          <Empty action={<Link href="/networks/new" className="button primary">Create a network</Link>} cli="synod network create --file network.json">
+          <Empty action={<Link href="/networks/new" className="button primary">Create a network</Link>} cli="synod network create bank --file network.json">
             A network is a set of nodes, three as a rule, that keep one ledger and answer as one service. There is none on this control plane yet.
           </Empty>
         </div>

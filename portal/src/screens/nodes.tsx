@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import * as api from '../api/portal'
-import { renew, replaceNode, scale } from '../intents'
+import { replaceNode, scale } from '../intents'
 import { Choices, Hash, Panel, Status, Time, Title, type Tone } from '../ui/ui'
 import { Act } from './act'
 import { Crumb, type PageProps } from './network'
@@ -32,7 +32,7 @@ export function Nodes({ n }: PageProps) {
   const tip = Math.max(0, ...all.map(s => s.seqno ?? 0))
   return (
     <>
-      <Title crumb={<Crumb n={n} />} actions={<Act intent={renew(n)} why={n.operation ? 'An operation is running.' : undefined} confirm={<p>Each node gets a new certificate for its key, one after the other. Clients that trust the service’s certificate notice nothing.</p>} />}>Nodes</Title>
+      <Title crumb={<Crumb n={n} />}>Nodes</Title>
       <Panel flush title={`${ready(n)} of ${n.nodeCount} ready`}>
         <table className="cards">
           <thead><tr><th>Node</th><th>State</th><th>Role</th><th className="num">View</th><th className="num">Seqno</th><th>Zone</th><th>Address</th><th>Certificate</th><th><span className="sr">Actions</span></th></tr></thead>

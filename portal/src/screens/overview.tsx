@@ -48,7 +48,7 @@ export function Overview({ n, trust }: PageProps) {
           <details className="how">
             <summary>First call</summary>
             <div className="stack">
-              <Cli line={`synod identity get ${url || 'https://…'} --out service_cert.pem`} />
+              <Cli line={`synod identity get --url ${url || 'https://…'} --out service_cert.pem`} />
               <Cli line={`curl --cacert service_cert.pem ${url || 'https://…'}/node/network`} />
             </div>
           </details>
@@ -110,7 +110,7 @@ function TrustPanel({ n, trust, up }: PageProps & { up: boolean }) {
           <li><span><Mark kind="reported" text="the digest is computed here, of what the control plane passed on" /></span><div className="body"><b>Constitution</b> <Hash value={d?.digest} label="the digest" /></div><span /></li>
         </ol>
       )}
-      <details className="how"><summary>Verify it elsewhere</summary><Cli line={`synod identity verify ${n.status.appUri ?? 'https://…'} --service-cert service_cert.pem`} /></details>
+      <details className="how"><summary>Verify it elsewhere</summary><Cli line={`synod identity verify --url ${n.status.appUri ?? 'https://…'} --service-cert service_cert.pem`} /></details>
       {weak && <p><Status tone="attention">Compare the fingerprint with somebody who knows it</Status></p>}
     </Panel>
   )

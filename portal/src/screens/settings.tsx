@@ -39,6 +39,7 @@ export function Settings({ signedIn }: { signedIn?: boolean }) {
         <Facts rows={[['Address', location.origin], ['Secure context', window.isSecureContext ? 'yes: keys can be made here' : 'no']]} />
         {signedIn !== false && <div className="row"><Button onPress={() => void api.signOut().then(() => {
           hush()
+          sessionStorage.removeItem('session')
           queries.clear()
           location.assign('/portal/')
         })}>Sign out</Button></div>}

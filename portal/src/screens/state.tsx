@@ -25,7 +25,7 @@ export function attention(n: Network): Attention[] {
     const [tone, text, to, action]: [Tone, string, string, string] = ({
       QuorumAtRisk: ['failed', 'One more loss stops writes', 'nodes', 'Nodes'],
       Degraded: ['attention', 'Degraded', 'nodes', 'Nodes'],
-      CertsValid: ['failed', 'A certificate runs out', 'nodes', 'Renew'],
+      CertsValid: ['failed', 'A certificate runs out', 'nodes', 'Nodes'],
       Available: n.status.provisioningState === 'Creating' || n.status.runningState === 'Paused' ? ['stopped', 'Not available now', '', 'Overview'] : ['failed', 'Not available', 'nodes', 'Nodes'],
       WaitingForMembers: ['attention', 'Waits for members', 'members', 'Members'],
       UpgradeAvailable: ['attention', 'A newer release is there', 'upgrades', 'Plan'],

@@ -55,7 +55,7 @@ export function Changed({ n, trust }: { n: Network; trust: Trust }) {
         <p className="prose">The control plane names another service identity under the name <b>{n.name}</b> than the one that this browser pinned. A recovery or a restore of the network gives it a new identity; so does an attack. Nothing can be done here until you say which it is.</p>
         <dl className="facts"><dt>Pinned ({pinned.how})</dt><dd className="hash">{groups(pinned.key)}</dd><dt>Named now</dt><dd className="hash">{groups(trust.current ?? '')}</dd></dl>
         <p className="prose">Ask another member or the operator, by another way than this page, for the fingerprint of the new identity, and compare:</p>
-        <Cli line={`synod identity get ${n.status.appUri ?? 'https://…'} --out service_cert.pem\nopenssl x509 -in service_cert.pem -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum`} />
+        <Cli line={`synod identity get --url ${n.status.appUri ?? 'https://…'} --out service_cert.pem\nopenssl x509 -in service_cert.pem -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum`} />
         <Field label="Fingerprint of the new identity, 64 hex digits" value={typed} onChange={setTyped} error={clean.length === 64 && clean !== trust.current ? 'This is not the fingerprint that the control plane names now.' : undefined} />
         <div className="row"><Button danger disabled={clean !== trust.current} onPress={() => void db.putPin({
           network: n.name, key: clean, certificate: n.status.serviceCertificate!, how: 'by you', at: Date.now(), before: [...(pinned.before ?? []), { key: pinned.key, until: Date.now() }],

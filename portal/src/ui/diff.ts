@@ -6,8 +6,8 @@ export interface Line { kind: '+' | '-' | ' '; text: string }
 const CELLS_MAX = 4_000_000
 
 export function diffLines(before: string, after: string): Line[] {
-  const a = before.split('\n')
-  const b = after.split('\n')
+  const a = before ? before.split('\n') : []
+  const b = after ? after.split('\n') : []
   let head = 0
   while (head < a.length && head < b.length && a[head] === b[head]) head++
   let tail = 0
