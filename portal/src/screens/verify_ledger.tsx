@@ -68,7 +68,12 @@ export function VerifyLedger({ given, links }: { given?: { name: string; blob: B
       <p className="prose">Drop a ledger's folder or a backup here. The files are read in this page and go nowhere. {links}</p>
       <Panel title="Files">
         <div className="cols">
-          <Drop label="Files or a folder, dropped or chosen" multiple onFiles={f => setFiles(f.map(x => ({ name: x.name, blob: x })))} />
+          <Drop label="Files or a folder, dropped or chosen" multiple onFiles={f => {
+            setFiles(f.map(x => ({ name: x.name, blob: x })))
+            setVerdict(undefined) // it was of other files
+            setRows([])
+            setEntry(undefined)
+          }} />
           <div className="stack">
             <Field label="Transaction that must be in it (optional)" value={contains} onChange={setContains} hint="Files alone cannot tell that their end was taken away: name the newest transaction that you know of" />
           </div>
