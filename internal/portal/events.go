@@ -62,7 +62,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 		case <-r.Context().Done():
 			return nil
 		case <-ping.C:
-			fmt.Fprint(w, ": ping\n\n")
+			fmt.Fprint(w, "event: ping\ndata: {}\n\n") // the page takes long silence for a lost stream
 		case c, ok := <-changes:
 			if !ok {
 				return nil

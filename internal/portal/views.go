@@ -195,6 +195,9 @@ func (p *Portal) backups(w http.ResponseWriter, r *http.Request) error {
 	own := []arm.BackupRecord{}
 	for _, b := range all {
 		if rest, ok := strings.CutPrefix(strings.ToLower(b.Share), strings.ToLower(n.ID.Name)+"-"); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			if last := n.Status.LastBackup; last != nil && last.Share == b.Share {
+				b = *last // says also when it was verified
+			}
 			b.Target = "" // may hold a token
 			own = append(own, b)
 		}

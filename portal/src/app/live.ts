@@ -14,7 +14,7 @@ export const queries = new QueryClient({
 })
 
 let lostAt = 0 // when the stream was lost; 0 while it is there
-let lastPing = Date.now()
+let heardAt = Date.now()
 const listeners = new Set<() => void>()
 
 function set(at: number) {
@@ -30,6 +30,18 @@ export function useLostAt(): number {
   }, () => lostAt)
 }
 
+// SILENCE_MAX is how long a stream may say nothing, in milliseconds: the server
+// pings each 15 s, and what lies between may hold a connection that leads nowhere.
+const SILENCE_MAX = 40_000
+
+setInterval(() => {
+  if (!stream || Date.now() - heardAt < SILENCE_MAX) return
+  heardAt = Date.now()
+  set(lostAt || Date.now())
+  stream.close()
+  listen()
+}, 5000)
+
 let stream: EventSource | undefined
 let timer: ReturnType<typeof setTimeout> | undefined
 
@@ -37,12 +49,15 @@ export function listen() {
   if (stream && stream.readyState !== EventSource.CLOSED) return
   stream = new EventSource('/portal/v1/events')
   stream.addEventListener('resync', () => {
-    lastPing = Date.now()
+    heardAt = Date.now()
     set(0)
     void queries.invalidateQueries()
   })
+  stream.addEventListener('ping', () => {
+    heardAt = Date.now()
+  })
   stream.onmessage = e => {
-    lastPing = Date.now()
+    heardAt = Date.now()
     const { kind, network, operation } = JSON.parse(e.data) as { kind: string; network?: string; operation?: string }
     if (kind === 'all') return void queries.invalidateQueries()
     if (kind === 'audit') return void queries.invalidateQueries({ queryKey: ['activity'] })
@@ -65,5 +80,3 @@ export function hush() {
   stream = undefined
   set(0)
 }
-
-export const lastHeard = () => lastPing

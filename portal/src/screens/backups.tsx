@@ -27,7 +27,7 @@ export function Backups({ n }: PageProps) {
             ['Store', n.backupTarget ? 'one of your own' : 'the server’s directory'],
             ['Last rehearsal', rehearsals[0] ? <><Time at={rehearsals[0].endedAt ?? rehearsals[0].startedAt} /> <Link href={`/operations/${rehearsals[0].id}`}>{rehearsals[0].status}</Link></> : 'never'],
           ]} />
-          {last && <p className="prose">{n.backupContinuous ? 'A disaster now would lose what was committed in the last seconds.' : <>A disaster now would lose what was committed since <Time at={last.at} />.</>}</p>}
+          {last && <p className="prose">{n.backupContinuous ? 'A disaster now would lose what was committed in the last seconds.' : 'A disaster now would lose what was committed after the last backup.'}</p>}
         </Panel>
         <RestoreForm n={n} shares={all.map(b => b.share)} />
       </div>
@@ -37,7 +37,7 @@ export function Backups({ n }: PageProps) {
         {all.length > 0 && (
           <table className="cards"><thead><tr><th>Made</th><th>Name</th><th>Up to</th><th className="num">Size</th><th>Verified</th><th><span className="sr">Actions</span></th></tr></thead>
             <tbody>{all.map(b => (
-              <tr key={b.share}><td><Time at={b.at} /></td><td className="mono">{b.share}</td><td data-label="Up to">{b.seqno ? `${b.view}.${b.seqno}` : '–'}</td><td className="num" data-label="Size">{b.sizeBytes ? bytes(b.sizeBytes) : '–'}</td>
+              <tr key={b.share}><td><Time at={b.at} /></td><td className="mono">{b.share}</td><td data-label="Up to">{b.seqno ? (b.view ? `${b.view}.${b.seqno}` : b.seqno) : '–'}</td><td className="num" data-label="Size">{b.sizeBytes ? bytes(b.sizeBytes) : '–'}</td>
                 <td data-label="Verified">{b.verifiedAt ? <Status tone="healthy">yes</Status> : 'no'}</td>
                 <td><Act intent={rehearse(n, b.share)} why={busy} confirm={<p>Restores the backup to a network that only the control plane sees, checks that it serves, and takes it down again. The running network is not touched.</p>}>Rehearse</Act></td></tr>
             ))}</tbody></table>
