@@ -150,6 +150,8 @@ func (s *Server) cancelOperation(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.target = op.Network.ResourceID()
+	c.audited.entry.Target = c.target
 	if err := s.Allow(c.r.Context(), c.principal, Operate, c.route.action, op.Network.ResourceID()); err != nil {
 		return err
 	}

@@ -111,6 +111,7 @@ type call struct {
 	version   string            // api-version
 	principal Principal
 	requestID string
+	target    string        // the resource that it is about, once that is known
 	status    int           // of the answer, once it is written
 	audited   *pendingAudit // of a write
 }
@@ -360,7 +361,11 @@ func (s *Server) fail(c *call, err error) string {
 func (c *call) link(path string) string { return "https://" + c.r.Host + path }
 
 func (c *call) auditEntry(result string) AuditEntry {
-	return AuditEntry{Principal: c.principal.Name, Action: c.route.action, Target: scope(c.params), Result: result, RequestID: c.requestID}
+	target := c.target
+	if target == "" {
+		target = scope(c.params)
+	}
+	return AuditEntry{Principal: c.principal.Name, Action: c.route.action, Target: target, Result: result, RequestID: c.requestID}
 }
 
 // audit writes the entry of a request that has changed nothing.

@@ -438,6 +438,29 @@ func TestOneLinePEM(t *testing.T) {
 	}
 }
 
+// Who cancels an operation stands in the audit log of the network that it is on.
+func TestCancelIsAudited(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	s.want(t, 201, "PUT", base+"/bank"+azure, createBody())
+	n, err := s.Store.NetworkNamed(t.Context(), "bank")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops, err := s.Store.Operations(t.Context(), n.ID, 1)
+	if err != nil || len(ops) != 1 {
+		t.Fatal(ops, err)
+	}
+	cancel := "/providers/Microsoft.ConfidentialLedger/locations/local/operationStatuses/" + ops[0].ID + "/cancel?api-version=" + OwnVersion
+	s.want(t, 202, "POST", cancel, "")
+	s.finish(t)
+	s.want(t, 409, "POST", cancel, "")
+	entries, err := s.Store.Audit(t.Context(), AuditFilter{Target: n.ID.ResourceID()})
+	if err != nil || len(entries) != 3 || !strings.HasSuffix(entries[0].Action, "cancel/action") || !strings.HasSuffix(entries[1].Action, "cancel/action") {
+		t.Errorf("%+v, %v", entries, err)
+	}
+}
+
 // A location or a host that a caller makes up is no reason to fall over.
 func TestOperationsOfStrangePlaces(t *testing.T) {
 	s := newService(t)

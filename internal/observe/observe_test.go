@@ -273,3 +273,11 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("%d rules", count)
 	}
 }
+
+// An application's text does nothing to the terminal that shows it.
+func TestLinesAreOnlyText(t *testing.T) {
+	l := Line{Level: "info", Text: "paid\x1b]0;title\x07\x1b[2J\u202eevil\té"}
+	if s := l.String(); strings.ContainsAny(s, "\x1b\x07\u202e") || !strings.Contains(s, "evil\té") {
+		t.Errorf("%q", s)
+	}
+}

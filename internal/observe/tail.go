@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -201,11 +202,21 @@ func split(text []byte, ordinal int, cut bool) (lines []Line, n int) {
 	return lines, end
 }
 
-// String shows a line as a terminal wants it.
+// String shows a line as a terminal wants it. What would move its cursor, or tell it
+// something, is an application's text like any other.
 func (l Line) String() string {
 	tag := ""
 	if l.Tag != "" {
 		tag = " [" + l.Tag + "]"
 	}
-	return l.Time.Local().Format("15:04:05.000") + " " + strconv.Itoa(l.Node) + " " + l.Level + tag + " " + l.Text
+	return l.Time.Local().Format("15:04:05.000") + " " + strconv.Itoa(l.Node) + " " + l.Level + printable(tag+" "+l.Text)
+}
+
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }

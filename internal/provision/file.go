@@ -2,6 +2,7 @@ package provision
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,16 +10,33 @@ import (
 )
 
 // writeFile writes a file as a whole: whatever comes between leaves all of it or
-// nothing.
+// nothing. It is on disk when this returns: the operator's key is in every network that
+// is made from then on.
 func writeFile(name string, content []byte, mode fs.FileMode) error {
 	tmp := name + ".tmp"
-	if err := os.WriteFile(tmp, content, mode); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(name), err)
+	err := os.WriteFile(tmp, content, mode)
+	if err == nil {
+		err = syncFile(tmp)
 	}
-	if err := os.Rename(tmp, name); err != nil {
+	if err == nil {
+		err = os.Rename(tmp, name)
+	}
+	if err == nil {
+		err = syncFile(filepath.Dir(name))
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(name), err)
 	}
 	return nil
+}
+
+// syncFile has a file, or the names in a directory, outlive the machine's end.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func writeJSON(name string, v any) error {

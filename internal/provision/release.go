@@ -164,7 +164,9 @@ func copyBinary(to, from string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	if _, err = io.Copy(out, in); err == nil {
+		err = out.Sync()
+	}
 	if err := errors.Join(err, out.Close()); err != nil {
 		return err
 	}
