@@ -140,12 +140,15 @@ func (d *dirStore) Delete(_ context.Context, key string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir := filepath.Dir(name); dir != d.root; dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil { // not empty
-			break
-		}
-	}
+	d.dropEmpty(filepath.Dir(name))
 	return nil
+}
+
+// dropEmpty removes a folder and those above it as long as nothing is in them.
+func (d *dirStore) dropEmpty(dir string) {
+	for dir != d.root && os.Remove(dir) == nil {
+		dir = filepath.Dir(dir)
+	}
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -29,10 +29,9 @@ type Config struct {
 
 // Client calls one management API. It may be used from several goroutines.
 type Client struct {
-	base    *url.URL
-	cfg     Config
-	http    *http.Client
-	version string
+	base *url.URL
+	cfg  Config
+	http *http.Client
 }
 
 // Dial makes a client. It makes no request.

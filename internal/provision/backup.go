@@ -74,7 +74,7 @@ func (m *Manager) backup(ctx context.Context, n arm.Network, op arm.Operation, r
 	report("VerifyBackup", arm.OperationSucceeded, fmt.Sprintf("%d entries, signed up to %s", check.Entries, check.Good))
 	if in.Scheduled && n.Desired.Backup.Keep > 0 {
 		if err := prune(ctx, st, n.ID.ResourceID(), n.Desired.Backup.Keep); err != nil {
-			m.o.Log.Warn("old backups stay", "network", n.ID.Name, "err", err.Error())
+			m.o.Log.WarnContext(ctx, "old backups stay", "network", n.ID.Name, "err", err.Error())
 		}
 	}
 	record := recordOf(manifest, address)
@@ -106,7 +106,7 @@ func (m *Manager) ListBackups(ctx context.Context, address string) ([]arm.Backup
 		return nil, err
 	}
 	for _, err := range broken {
-		m.o.Log.Warn("a backup cannot be read", "err", err.Error())
+		m.o.Log.WarnContext(ctx, "a backup cannot be read", "err", err.Error())
 	}
 	records := make([]arm.BackupRecord, len(manifests))
 	for i, manifest := range manifests {
@@ -276,7 +276,7 @@ func (m *Manager) rehearse(ctx context.Context, n arm.Network, op arm.Operation,
 	}
 	defer func() {
 		if err := m.discard(context.WithoutCancel(ctx), name); err != nil {
-			m.o.Log.Warn("a rehearsal is left behind", "network", n.ID.Name, "err", err.Error())
+			m.o.Log.WarnContext(ctx, "a rehearsal is left behind", "network", n.ID.Name, "err", err.Error())
 		}
 	}()
 	report("FetchBackup", arm.OperationRunning, in.Share)

@@ -111,12 +111,12 @@ func history(known []arm.Identity, told []string) []arm.Identity {
 }
 
 // dropStage removes the stage once a node serves what it held.
-func (w *worker) dropStage() {
+func (w *worker) dropStage(ctx context.Context) {
 	if _, err := os.Stat(w.stageDir()); errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	if err := os.RemoveAll(w.stageDir()); err != nil {
-		w.m.o.Log.Warn("a copy of a backup is left", "network", w.name, "err", err.Error())
+		w.m.o.Log.WarnContext(ctx, "a copy of a backup is left", "network", w.name, "err", err.Error())
 	}
 }
 

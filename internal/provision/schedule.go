@@ -40,7 +40,7 @@ func (m *Manager) keepBackups(ctx context.Context) {
 	for pause(ctx, scheduleEvery) == nil {
 		networks, err := m.o.Store.Networks(ctx, arm.Filter{})
 		if err != nil {
-			m.o.Log.Error("cannot read networks", "err", err.Error())
+			m.o.Log.ErrorContext(ctx, "cannot read networks", "err", err.Error())
 			continue
 		}
 		for _, n := range networks {
@@ -76,7 +76,7 @@ func (m *Manager) due(ctx context.Context, n arm.Network) bool {
 	// One that failed is not tried again at once either.
 	operations, err := m.o.Store.Operations(ctx, n.ID, operationsSeen)
 	if err != nil {
-		m.o.Log.Error("cannot read operations", "network", n.ID.Name, "err", err.Error())
+		m.o.Log.ErrorContext(ctx, "cannot read operations", "network", n.ID.Name, "err", err.Error())
 		return false
 	}
 	for _, op := range operations {
@@ -96,7 +96,7 @@ func (m *Manager) startScheduled(ctx context.Context, n arm.Network) {
 	err = m.o.Store.StartOperation(ctx, &op)
 	var busy *arm.Error
 	if err != nil && !errors.As(err, &busy) { // it is due again when what goes on has ended
-		m.o.Log.Error("cannot start a scheduled backup", "network", n.ID.Name, "err", err.Error())
+		m.o.Log.ErrorContext(ctx, "cannot start a scheduled backup", "network", n.ID.Name, "err", err.Error())
 	}
 }
 
@@ -124,7 +124,7 @@ func (m *Manager) copyLive(ctx context.Context, n arm.Network) {
 		if cause := context.Cause(guarded); cause != nil {
 			err = cause
 		}
-		m.o.Log.Warn("a continuous backup is late", "network", n.ID.Name, "err", err.Error())
+		m.o.Log.WarnContext(ctx, "a continuous backup is late", "network", n.ID.Name, "err", err.Error())
 		m.late(n.ID, err)
 		return
 	}

@@ -379,7 +379,7 @@ func (w *worker) tell(ctx context.Context, steps []Step) {
 	s.Conditions = conditions(s.Conditions, w.net.Desired, *o, steps, newest.Name)
 	w.tellBackups()
 	if o.Service.Known && !o.Restoring {
-		w.dropStage()
+		w.dropStage(ctx)
 	}
 	s.ObservedRevision = w.net.Revision
 	if s.MadeAt.IsZero() && done(steps) && o.Service.Known && !w.net.Desired.Deleted {
