@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"strconv"
 	"time"
 
@@ -85,8 +86,8 @@ func newBackupList(env *Env) *cobra.Command {
 		}
 		defer done()
 		backups := []arm.BackupRecord{}
-		path := n.subscriptionPath() + "/providers/Microsoft.ConfidentialLedger/backups" + queryOf("uri", *in, "network", network)
-		if err := armclient.List(ctx, cl, path, func(b arm.BackupRecord) error {
+		address := n.subscriptionPath() + "/providers/Microsoft.ConfidentialLedger/backups" + queryOf("uri", *in, "network", network)
+		if err := armclient.List(ctx, cl, address, func(b arm.BackupRecord) error {
 			backups = append(backups, b)
 			return nil
 		}); err != nil {
@@ -98,7 +99,7 @@ func newBackupList(env *Env) *cobra.Command {
 			if b.Continual {
 				kind = "continuous"
 			}
-			rows[i] = []string{b.Share, b.Network, b.At.Local().Format(time.DateTime), strconv.FormatUint(b.Seqno, 10), strconv.FormatInt(b.SizeBytes, 10), kind}
+			rows[i] = []string{b.Share, path.Base(b.Network), b.At.Local().Format(time.DateTime), strconv.FormatUint(b.Seqno, 10), strconv.FormatInt(b.SizeBytes, 10), kind}
 		}
 		return p.table(backups, []string{"backup", "network", "made", "last entry", "bytes", "kind"}, rows)
 	}

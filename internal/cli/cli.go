@@ -14,6 +14,7 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/arm"
 	"synod/internal/armclient"
 	"synod/serve"
 )
@@ -197,11 +198,14 @@ func hintOf(err error) string {
 		return h.Hint()
 	}
 	var refused *synod.Error
+	var denied *armclient.Error
 	switch {
 	case errors.Is(err, client.ErrNoServiceCertificate):
 		return "name the service's certificate with --service-cert or SYNOD_SERVICE_CERT"
 	case errors.As(err, &refused):
 		return refusedHint(refused)
+	case errors.As(err, &denied) && denied.Code == arm.CodeGroupNotFound:
+		return "-g or SYNOD_GROUP names the resource group; `synod network list` shows that of each network"
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "a node answered, but not one of the service of --service-cert: is that file the certificate of this service?"
 	case unreachable(err):

@@ -9,6 +9,8 @@ import (
 
 	"synod"
 	"synod/client"
+	"synod/internal/arm"
+	"synod/internal/armclient"
 )
 
 // TestHints: what went wrong comes with what to do, and its exit code.
@@ -26,6 +28,8 @@ func TestHints(t *testing.T) {
 		{refusal(synod.CodeTransactionPendingOrUnknown), "wait until", ExitRefused},
 		{refusal(synod.CodeProposalFailedToValidate), "the constitution refused", ExitRefused},
 		{refusal(synod.CodeVoteAlreadyExists), "", ExitRefused},
+		{&armclient.Error{Status: 404, Code: arm.CodeGroupNotFound}, "SYNOD_GROUP", ExitRefused},
+		{&armclient.Error{Status: 404, Code: arm.CodeNotFound}, "", ExitRefused},
 		{client.ErrNoServiceCertificate, "--service-cert", ExitFailed},
 		{&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, "is the service running", ExitUnreachable},
 		{fmt.Errorf("wait: %w", context.DeadlineExceeded), "--timeout", ExitFailed},

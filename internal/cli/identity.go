@@ -21,7 +21,7 @@ import (
 
 func newIdentity(env *Env) *cobra.Command {
 	return newGroup("identity", "The certificate that a service is known by",
-		newIdentityGet(env), newIdentityVerify(env))
+		newIdentityGet(env), newIdentityVerify(env), newIdentityHistory(env))
 }
 
 // fingerprint is the SHA-256 of a certificate in hex, as certificates are

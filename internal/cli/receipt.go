@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,13 +82,15 @@ func newReceiptVerify(env *Env) *cobra.Command {
 		Long: `Verifies a receipt, JSON or COSE ("-" for standard input), against the
 service's certificate, without asking anybody. With --claim, --claim-file or
 --claim-digest it also checks what the application claimed; with --tx which
-transaction it is of. Exit code 3 means that it does not verify.`,
+transaction it is of. The file of the service's certificate may hold several, as
+"synod identity history" writes it: one that vouches for the receipt is enough.
+Exit code 3 means that it does not verify.`,
 		Example: "  synod receipt verify receipt.json --service-cert service_cert.pem --claim 'Hello'",
 		Args:    args(cobra.ExactArgs(1)),
 	}
 	p := newPrinter(env, c)
 	f := c.Flags()
-	cert := f.String("service-cert", env.Getenv("SYNOD_SERVICE_CERT"), "the service's certificate, PEM (SYNOD_SERVICE_CERT)")
+	cert := f.String("service-cert", env.Getenv("SYNOD_SERVICE_CERT"), "the service's certificate, or all that it has had, PEM (SYNOD_SERVICE_CERT)")
 	claim := f.String("claim", "", "text whose SHA-256 the application claimed")
 	claimFile := f.String("claim-file", "", "file whose SHA-256 the application claimed")
 	claimDigest := f.String("claim-digest", "", "claims digest, 64 hex digits")
@@ -124,7 +128,7 @@ transaction it is of. Exit code 3 means that it does not verify.`,
 		if err != nil {
 			return fmt.Errorf("read receipt: %w", err)
 		}
-		v, err := verdict.VerifyReceipt(body, opts)
+		v, err := verifyByAny(body, opts)
 		if errors.Is(err, receipt.ErrTrust) {
 			return fmt.Errorf("%s: %w", *cert, err)
 		}
@@ -134,6 +138,29 @@ transaction it is of. Exit code 3 means that it does not verify.`,
 		return p.line(v, "verified: %s", receiptText(v))
 	}
 	return c
+}
+
+// verifyByAny verifies a receipt against each certificate of opts.ServiceCert, the
+// last one first, until one vouches for it. If none does, the verdict is of the last.
+func verifyByAny(body []byte, opts receipt.Options) (verified *verdict.Receipt, err error) {
+	var certs [][]byte
+	for block, rest := pem.Decode(opts.ServiceCert); block != nil; block, rest = pem.Decode(rest) {
+		certs = append(certs, pem.EncodeToMemory(block))
+	}
+	if len(certs) < 2 {
+		return verdict.VerifyReceipt(body, opts)
+	}
+	for _, cert := range slices.Backward(certs) {
+		opts.ServiceCert = cert
+		v, vErr := verdict.VerifyReceipt(body, opts)
+		if vErr == nil {
+			return v, nil
+		}
+		if verified == nil {
+			verified, err = v, vErr
+		}
+	}
+	return verified, err
 }
 
 // claims is the digest that the flags ask for, or nil.

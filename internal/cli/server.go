@@ -60,7 +60,7 @@ type serverConfig struct {
 		Bind      string `json:"bind"`
 		Host      string `json:"host"`
 		PortsFrom int    `json:"portsFrom"`
-		PortsTo   int    `json:"portsTo"`
+		PortsTo   int    `json:"portsTo"` // the last
 	} `json:"endpoint"`
 	// Operator says who signs for the operator, if not a key in a file.
 	Operator struct {
@@ -87,6 +87,19 @@ type serverConfig struct {
 		Roots  []string          `json:"roots"`  // directories under which a file: address may be
 		S3     bool              `json:"s3"`     // whether any s3: address may be named
 	} `json:"backup"`
+}
+
+// ports are where networks' addresses may be: from the first up to, without, the
+// second. The configuration names the first and the last.
+func (c *serverConfig) ports() (from, to int) {
+	from, to = c.Endpoint.PortsFrom, c.Endpoint.PortsTo
+	if from == 0 {
+		from = 8500
+	}
+	if to == 0 {
+		to = from + 999
+	}
+	return from, to + 1
 }
 
 // readServerConfig reads a configuration file strictly; no name is an empty one.

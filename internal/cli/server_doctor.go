@@ -198,16 +198,13 @@ func (s *server) answers(ctx context.Context) bool {
 }
 
 func (s *server) lookPorts(ctx context.Context) finding {
-	from, to, bind := s.config.Endpoint.PortsFrom, s.config.Endpoint.PortsTo, orDefault(s.config.Endpoint.Bind, "127.0.0.1")
-	if from == 0 {
-		from, to = 8500, 9500
-	}
+	bind := orDefault(s.config.Endpoint.Bind, "127.0.0.1")
+	from, to := s.config.ports()
 	if to <= from || to > 1<<16 {
-		return failed("correct endpoint.portsFrom and portsTo in the configuration", "networks may have ports from %d to %d: there is none", from, to)
+		return failed("correct endpoint.portsFrom and portsTo in the configuration", "networks may have ports from %d to %d: there is none", from, to-1)
 	}
-	const tries = 20
-	free := 0
-	for port := from; port < min(to, from+tries); port++ {
+	tries, free := min(20, to-from), 0
+	for port := from; port < from+tries; port++ {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(bind, strconv.Itoa(port)))
 		if err == nil {
 			l.Close() //nolint:errcheck // it was only tried

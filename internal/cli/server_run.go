@@ -191,9 +191,10 @@ func (s *server) openProvision(r *running, stores archive.Policy) (*provision.Re
 		return nil, err
 	}
 	at := s.config.Endpoint
+	portsFrom, portsTo := s.config.ports()
 	r.manager, err = provision.New(provision.Options{
 		Store: r.store, Driver: r.driver, Operator: operator, Releases: releases, Log: s.log,
-		EndpointBind: at.Bind, EndpointHost: at.Host, PortsFrom: at.PortsFrom, PortsTo: at.PortsTo,
+		EndpointBind: at.Bind, EndpointHost: at.Host, PortsFrom: portsFrom, PortsTo: portsTo,
 		Stores: stores, Scratch: s.path("scratch"),
 		IdentityURI: func(network string) string { return r.url + "/ledgerIdentity/" + network },
 	})

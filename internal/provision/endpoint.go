@@ -280,5 +280,5 @@ func freePort(ctx context.Context, bind string, from, to, first int) (int, error
 			return port, l.Close()
 		}
 	}
-	return 0, fmt.Errorf("every port of %s from %d to %d is taken", bind, from, to-1)
+	return 0, fmt.Errorf("every port of %s from %d to %d is taken: free one, or give others with endpoint.portsFrom and portsTo in the server's configuration", bind, from, to-1)
 }
