@@ -129,6 +129,7 @@ func (c *lives) resume() {
 	must(c.t, c.home, "cp", filepath.Join(dir, "service_cert.pem"), "service_cert.pem")
 	c.all = []*member{{node: n, name: filepath.Base(dir), url: url}}
 	c.until("/node/network", `"service_status":"Open"`)
+	c.until("/node/ready/app", "204")
 	c.until("/node/sealing", `"sealed_at"`)
 }
 
@@ -217,13 +218,14 @@ func (c *lives) recover(r *remains, change func(node string)) {
 	c.synod("recovery", "open", "--previous-identity", r.identity, "--as", "member0")
 	c.synod("recovery", "share", "submit", "--as", "member0")
 	c.until(`/node/network`, `"service_status":"Open"`)
+	c.until("/node/ready/app", "204") // open where it is committed, too
 }
 
-// until polls the node.
+// until polls the node: its answer, and then the status, contain what is wanted.
 func (c *lives) until(path, want string) {
 	c.t.Helper()
 	eventually(c.t, 30*time.Second, want, func() bool {
-		out, _, _ := run(c.t, c.home, "curl", "-sS", "--cacert", "service_cert.pem", c.all[0].url+path)
+		out, _, _ := run(c.t, c.home, "curl", "-sS", "-w", "\n%{http_code}", "--cacert", "service_cert.pem", c.all[0].url+path)
 		return strings.Contains(out, want)
 	})
 }

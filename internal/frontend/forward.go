@@ -21,8 +21,13 @@ func (x *execution) forward(ctx context.Context) *app.Response {
 	if itf.AppProtocol == config.AppHTTP2 {
 		return failure(synod.Errorf(501, synod.CodeNotImplemented, "Request cannot be forwarded to primary on HTTP/2 interface."))
 	}
-	if resp := x.lost(); resp != nil {
-		return resp
+	// A session that was shown nothing yet is of the view in which the primary runs
+	// its request, however long that takes to be found.
+	asked := s.cfg.Replica.Role().View
+	if x.sess.view != 0 {
+		if resp := x.lost(); resp != nil {
+			return resp
+		}
 	}
 	to, ok := s.cfg.Cluster.Primary()
 	if !ok {
@@ -48,6 +53,9 @@ func (x *execution) forward(ctx context.Context) *app.Response {
 	// The primary may have executed it, whatever follows.
 	x.sess.forwarding = true
 	if err != nil {
+		if x.sess.view == 0 {
+			x.sess.view = asked
+		}
 		return x.unanswered(ctx, to, timeout, err)
 	}
 	return x.takeAnswer(ctx, to, answer)

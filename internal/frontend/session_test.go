@@ -109,6 +109,28 @@ func TestAnswerFromAnotherView(t *testing.T) {
 	}
 }
 
+// TestNothingShownYet: a session whose requests went nowhere is of no view. Who
+// waits for an election with it goes on in the next view.
+func TestNothingShownYet(t *testing.T) {
+	for name, cut := range map[string]func(n *fakeNode){
+		"nobody leads": func(n *fakeNode) { n.leader = "" },
+		"no link":      func(n *fakeNode) { n.link = linkDown },
+	} {
+		s := newService(t, 3, nil)
+		n, c := s.nodes["n2"], s.dial(t, "n2")
+		link := n.link
+		cut(n)
+		if resp := c.do("POST /app/put?k=a&v=1"); resp.Status != 503 || resp.Close {
+			t.Errorf("%s: got %d, close: %t", name, resp.Status, resp.Close)
+		}
+		n.link = link
+		s.elect("n3", 3)
+		c.want(c.do("POST /app/put?k=a&v=1"), 200, "n3 wrote 1")
+		s.elect("n1", 4)
+		c.wantLost("GET /app/get?k=a")
+	}
+}
+
 // TestStandsDownDuringRequest: the first request of a session has read what is
 // forgotten before it is answered.
 func TestStandsDownDuringRequest(t *testing.T) {
