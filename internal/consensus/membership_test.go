@@ -39,7 +39,8 @@ func TestNextChange(t *testing.T) {
 		"nor if it is dead":         {conf(names(1, 2, 3), names(4)), Membership{1: true, 2: true, 3: false, 4: true}, names(3), names(4), conf(names(1, 2), names(3, 4))},
 		"nor if that costs nothing": {conf(names(1, 2, 3, 5), names(4)), Membership{1: true, 2: true, 3: true, 4: true}, nil, names(4), conf(names(1, 2, 3), names(4, 5))},
 		"several wait": {
-			conf(names(1, 2, 3, 4, 5), names(6, 7, 8)), Membership{1: true, 2: false, 3: false, 4: true, 5: true, 6: true, 7: true, 8: true},
+			conf(names(1, 2, 3, 4, 5), names(6, 7, 8)),
+			Membership{1: true, 2: false, 3: false, 4: true, 5: true, 6: true, 7: true, 8: true},
 			names(1), names(6, 7, 8), nil,
 		},
 		"a learner that is wanted": {conf(names(1), names(2)), Membership{1: true, 2: false}, nil, nil, nil},

@@ -249,8 +249,10 @@ func TestRecoveryOfOthersLeft(t *testing.T) {
 		left  map[string][]byte
 	}{
 		"the same entries": {kinds: []kind{plain, ending, plain, ending, plain, ending, plain, signature}, left: failed(t, 4, plain, ending)},
-		"the same, not yet committed": {kinds: []kind{plain, ending, plain, ending, plain, ending, plain, signature},
-			left: failed(t, 4, plain, plain, plain, signature)},
+		"the same, not yet committed": {
+			kinds: []kind{plain, ending, plain, ending, plain, ending, plain, signature},
+			left:  failed(t, 4, plain, plain, plain, signature),
+		},
 		"the same, elsewhere":      {kinds: []kind{plain, ending, plain, ending, plain, ending}, moved: true, left: failed(t, 4, plain, ending)},
 		"entries of a longer file": {kinds: []kind{plain, plain, plain, ending, plain, ending}, left: failed(t, 4, plain, ending)},
 	} {
