@@ -299,6 +299,15 @@ try {
     await page.goto(`${origin}/portal/networks/bank-again/recovery`)
     await see('heading', { name: 'Recovery' }).waitFor()
     await seen('recovery-waits')
+    await k.enter(button('Propose to open it'))
+    await sign('alice')
+    await see('heading', { name: /^Proposal/ }).waitFor()
+    for (const who of ['alice', 'bob']) {
+      await k.enter(button('Accept'))
+      await sign(who)
+      await page.getByText(`The vote of ${who} is in the ledger`).waitFor()
+    }
+    await page.goto(`${origin}/portal/networks/bank-again/recovery`)
     for (const who of ['alice', 'bob']) {
       await k.enter(button(`Submit the share of ${who}`))
       await k.enter(dialog().getByRole('button', { name: 'Sign and send' }))

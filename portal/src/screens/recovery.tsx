@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
+import { useLocation } from 'wouter'
 import * as api from '../api/portal'
 import { Problem } from '../api/http'
 import { base64, unbase64 } from '../crypto/bytes'
@@ -19,6 +20,8 @@ export function Recovery({ n }: PageProps) {
   const [share, setShare] = useState<{ of: Held; text: string }>()
   const [error, setError] = useState<unknown>()
   const [done, setDone] = useState('')
+  const [opening, setOpening] = useState<{ previous: string }>()
+  const [, go] = useLocation()
   const info = useQuery({ queryKey: ['network', n.name.toLowerCase(), 'info'], queryFn: () => api.node<{ configuration?: { recoveryThreshold: number } }>(n.name, 'gov/service/info') })
   const holders = members.filter(m => m.publicEncryptionKey && m.status === 'Active')
   const threshold = info.data?.body.configuration?.recoveryThreshold ?? q.data?.recovery_threshold
@@ -33,6 +36,16 @@ export function Recovery({ n }: PageProps) {
       setError(e instanceof Problem ? e : new Error('The share could not be decrypted with the key in this browser.'))
     }
   }
+  const propose = async () => {
+    setError(undefined)
+    try {
+      const { body } = await api.node<{ previous_service_identity: string }>(n.name, 'node/service/previous_identity')
+      setOpening({ previous: body.previous_service_identity })
+    } catch (e) {
+      setError(e)
+    }
+  }
+  const reopen = { actions: [{ name: 'transition_service_to_open', args: { previous_service_identity: opening?.previous, next_service_identity: n.status.serviceCertificate } }] }
   return (
     <>
       <Title crumb={<Crumb n={n} />}>Recovery</Title>
@@ -53,8 +66,21 @@ export function Recovery({ n }: PageProps) {
         {never ? <p className="muted">The service was never recovered; nothing is to do.</p> : q.data ? (
           <Facts rows={[['Service', q.data.service_status], ['Recoveries', q.data.recovery_count], ['Continued after', q.data.recovered_after], ['Read so far', q.data.recovery_target_seqno ? `${q.data.last_recovered_seqno ?? 0} of ${q.data.recovery_target_seqno}` : '–']]} />
         ) : <p className="muted">No node answers.</p>}
+        {q.data?.service_status === 'Recovering' && (
+          <>
+            <p className="prose">The public part is back. Members now decide, by vote, that this recovered service goes on: its identity is new. After that the shares are asked for.</p>
+            <div className="row"><Button kind="primary" onPress={() => void propose()}>Propose to open it</Button></div>
+          </>
+        )}
         <Cli line={`synod recovery status --url ${n.status.appUri ?? 'https://…'} --service-cert service_cert.pem`} />
       </Panel>
+      {opening && (
+        <SignDialog network={n.name} title="Propose to open the recovered service" open onClose={() => setOpening(undefined)}
+          make={() => ({ kind: 'proposal', path: 'members/proposals:create', payload: jsonPayload(reopen), cli: `synod recovery open --as member0 --url ${n.status.appUri ?? ''} --service-cert service_cert.pem` })}
+          onDone={r => go(`/networks/${n.name}/proposals/${(r.body as api.Proposal).proposalId}`)}>
+          <p className="prose">It names the identity before and the new one. Whoever votes for it accepts that the service continues after {q.data?.recovered_after}.</p>
+        </SignDialog>
+      )}
       {share && (
         <SignDialog network={n.name} title={`Submit the share of ${share.of.label}`} open only={share.of.memberId} onClose={() => setShare(undefined)}
           make={id => ({ kind: 'recovery_share', path: `recovery/members/${id}:recover`, payload: jsonPayload({ share: share.text }), cli: `synod recovery share submit --as member0 --url ${n.status.appUri ?? ''} --service-cert service_cert.pem` })}
