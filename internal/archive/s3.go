@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -23,8 +24,12 @@ type S3 struct {
 	AccessKey string // "" for a store that anybody may use
 	SecretKey string
 
-	Transport http.RoundTripper // nil for the default one
+	Transport http.RoundTripper // nil for the one that all share
 }
+
+// transport is shared: a store is opened for each look at it, and each would leave
+// connections of its own behind.
+var transport = sync.OnceValues(func() (*http.Transport, error) { return minio.DefaultTransport(true) })
 
 // s3Store is a store in a bucket.
 type s3Store struct {
@@ -42,6 +47,13 @@ func OpenS3(cfg S3) (Store, error) {
 		if err := checkKey(cfg.Prefix); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.Transport == nil {
+		shared, err := transport()
+		if err != nil {
+			return nil, fmt.Errorf("S3 store: %w", err)
+		}
+		cfg.Transport = shared
 	}
 	client, err := minio.New(cfg.Endpoint, &minio.Options{
 		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""),

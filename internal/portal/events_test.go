@@ -12,6 +12,42 @@ import (
 	"synod/internal/arm"
 )
 
+// A network is shown its own backups, not those of one whose name begins with its own.
+func TestBackupsOfOneNetwork(t *testing.T) {
+	store, err := arm.OpenStore(t.Context(), filepath.Join(t.TempDir(), "server.db"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	auth, err := arm.NewAuth(arm.AuthConfig{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := arm.NewServer(t.Context(), arm.Config{Store: store, Auth: auth, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, other := arm.NetworkID{Subscription: "s", Group: "g", Name: "bank"}, arm.NetworkID{Subscription: "s", Group: "g", Name: "bank-2026"}
+	if _, err := store.PutDesired(t.Context(), arm.Network{ID: mine}, arm.Precondition{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.AddRole(t.Context(), arm.RoleAssignment{Principal: "cert:ann", Role: "reader", Scope: mine.ResourceID()}); err != nil {
+		t.Fatal(err)
+	}
+	p := &Portal{c: Config{Store: store, ARM: api, Backups: func(context.Context, arm.Network) ([]arm.BackupRecord, error) {
+		return []arm.BackupRecord{
+			{Share: "bank-20260501-120000", Network: strings.ToUpper(mine.ResourceID()), Target: "s3://key:secret@bucket"},
+			{Share: "bank-2026-20260501-120000", Network: other.ResourceID()},
+		}, nil
+	}}}
+	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), sessionKey{}, session{who: arm.Principal{Name: "cert:ann"}}), "GET", "/portal/v1/networks/bank/backups", nil)
+	r.SetPathValue("name", "bank")
+	w := httptest.NewRecorder()
+	if err := p.backups(w, r); err != nil || !strings.Contains(w.Body.String(), "bank-20260501") || strings.Contains(w.Body.String(), "bank-2026-") || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("%s, %v", w.Body, err)
+	}
+}
+
 // Who may read one network is told of that one, and not that there are others.
 func TestEventsOfWhatMayBeRead(t *testing.T) {
 	store, err := arm.OpenStore(t.Context(), filepath.Join(t.TempDir(), "server.db"), time.Now)

@@ -194,7 +194,8 @@ func (p *Portal) backups(w http.ResponseWriter, r *http.Request) error {
 	}
 	own := []arm.BackupRecord{}
 	for _, b := range all {
-		if rest, ok := strings.CutPrefix(strings.ToLower(b.Share), strings.ToLower(n.ID.Name)+"-"); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+		// By the network: another's name may begin with this one's.
+		if strings.EqualFold(b.Network, n.ID.ResourceID()) && !b.Continual {
 			if last := n.Status.LastBackup; last != nil && last.Share == b.Share {
 				b = *last // says also when it was verified
 			}
