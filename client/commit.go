@@ -39,18 +39,24 @@ func (c *Client) Status(ctx context.Context, id synod.TxID) (synod.TxStatus, err
 	return "", fmt.Errorf("status of transaction %s: the service said %q", id, out.Status)
 }
 
-// getAnew is Get for what does not depend on the session: it asks again, a
-// bounded number of times, on another connection when the node closes this one
-// because the primary changed.
-func (c *Client) getAnew(ctx context.Context, path string, out any) (err error) {
+// getAnew is Get for what does not depend on the session.
+func (c *Client) getAnew(ctx context.Context, path string, out any) error {
+	_, err := c.anew(func() (*Response, error) { return c.Get(ctx, path, out) })
+	return err
+}
+
+// anew sends what does not depend on the session: again, a bounded number of times,
+// on another connection when the node closes this one because the primary changed,
+// unless the request was ordered all the same.
+func (c *Client) anew(send func() (*Response, error)) (resp *Response, err error) {
 	for range c.retriesMax + 1 {
-		_, err = c.Get(ctx, path, out)
+		resp, err = send()
 		refused, ok := errors.AsType[*synod.Error](err)
-		if !ok || refused.Code != synod.CodeSessionConsistencyLost {
+		if !ok || refused.Code != synod.CodeSessionConsistencyLost || resp != nil && resp.TxID != (synod.TxID{}) {
 			break
 		}
 	}
-	return err
+	return resp, err
 }
 
 // WaitCommitted returns nil once the transaction is committed, ErrInvalid if

@@ -179,13 +179,17 @@ func (m *Member) send(ctx context.Context, path string, msg Message) (*Response,
 }
 
 // Submit posts a signed governance message (see Unsigned.Finish) to a path
-// under /gov, such as members/proposals:create.
+// under /gov, such as members/proposals:create. What is signed does not depend on the
+// session: if that ends because the primary changed, and nothing was ordered, Submit
+// posts it again.
 func (c *Client) Submit(ctx context.Context, path string, message []byte) (*Response, error) {
-	return c.Do(ctx, Request{
-		Method: http.MethodPost,
-		Path:   "/gov/" + path + "?api-version=" + apiVersion,
-		Header: http.Header{"Content-Type": {"application/cose"}},
-		Body:   message,
+	return c.anew(func() (*Response, error) {
+		return c.Do(ctx, Request{
+			Method: http.MethodPost,
+			Path:   "/gov/" + path + "?api-version=" + apiVersion,
+			Header: http.Header{"Content-Type": {"application/cose"}},
+			Body:   message,
+		})
 	})
 }
 

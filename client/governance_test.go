@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,5 +215,44 @@ func TestReads(t *testing.T) {
 	}
 	if n, err := c.Network(t.Context()); err != nil || n.ServiceStatus != "Open" || *n.CurrentView != 2 || n.PrimaryID != nil {
 		t.Errorf("%v, %v", n, err)
+	}
+}
+
+// TestSubmitAnew: what a member has signed is posted again when the primary changed
+// under the session, unless it was ordered.
+func TestSubmitAnew(t *testing.T) {
+	svc := newService(t)
+	for name, tt := range map[string]struct {
+		lost    int    // how many answers say that the session is lost
+		ordered string // the transaction that they name
+		asked   int32
+	}{
+		"nothing was ordered": {1, "", 2},
+		"it was ordered":      {1, "3.9", 1},
+		"again and again":     {100, "", DefaultRetriesMax + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			srv := svc.serve(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil || string(body) != "signed" || r.URL.Path != "/gov/members/proposals:create" {
+					t.Errorf("%s: %q, %v", r.URL.Path, body, err)
+				}
+				if int(asked.Add(1)) > tt.lost {
+					io.WriteString(w, "{}")
+					return
+				}
+				w.Header().Set("connection", "close")
+				if tt.ordered != "" {
+					w.Header().Set("x-ms-ccf-transaction-id", tt.ordered)
+				}
+				w.WriteHeader(500)
+				io.WriteString(w, `{"error":{"code":"SessionConsistencyLost","message":"Started in view 2, now in view 3."}}`)
+			})
+			_, err := svc.dial(srv.URL).Submit(t.Context(), "members/proposals:create", []byte("signed"))
+			if (err == nil) != (int(tt.asked) > tt.lost) || asked.Load() != tt.asked {
+				t.Errorf("%v after %d requests", err, asked.Load())
+			}
+		})
 	}
 }
