@@ -321,7 +321,7 @@ try {
     await page.getByText('managedCCFs/write').first().waitFor()
     await seen('activity')
     await page.goto(`${origin}/portal/keys`)
-    await see('heading', { name: 'Keys' }).waitFor()
+    await see('heading', { name: 'Keys', level: 1 }).waitFor()
     await seen('keys')
   }
 
