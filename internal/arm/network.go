@@ -165,6 +165,9 @@ type Status struct {
 	NextOrdinal int `json:"nextOrdinal,omitempty"`
 
 	LastBackup *BackupRecord `json:"lastBackup,omitempty"`
+	// LastWholeBackup is when the last was made that does not grow with the ledger: the
+	// next scheduled one is due after that. Zero: there was none.
+	LastWholeBackup time.Time `json:"lastWholeBackup,omitzero"`
 	// RestoredBy is the operation whose backup the network is from, if any.
 	RestoredBy string `json:"restoredBy,omitempty"`
 	// ObservedRevision is the Network.Revision that this status is about.

@@ -67,8 +67,8 @@ func (m *Manager) due(ctx context.Context, n arm.Network) bool {
 		return false
 	}
 	last := n.Status.MadeAt
-	if b := n.Status.LastBackup; b != nil && !b.Continual && b.At.After(last) {
-		last = b.At
+	if whole := n.Status.LastWholeBackup; whole.After(last) {
+		last = whole
 	}
 	if m.o.Now().Sub(last) < every {
 		return false
@@ -190,6 +190,9 @@ func (m *Manager) made(id arm.NetworkID, record arm.BackupRecord) {
 	defer m.mu.Unlock()
 	state := m.backups[id.Key()]
 	state.last, state.why = record, ""
+	if !record.Continual {
+		state.whole = record.At
+	}
 	m.backups[id.Key()] = state
 }
 
@@ -224,8 +227,9 @@ func (m *Manager) backupState(id arm.NetworkID) backupState {
 
 // backupState is what this process knows of a network's backups.
 type backupState struct {
-	last arm.BackupRecord
-	why  string // the last one failed
+	last  arm.BackupRecord
+	whole time.Time // when the last was made that was not continual
+	why   string    // the last one failed
 
 	rotated time.Time // when it was last asked to end its ledger file for the continuous one
 	copying bool      // to the continuous one, just now
@@ -239,6 +243,9 @@ func (w *worker) tellBackups() {
 	if state.last.Share != "" && (s.LastBackup == nil || state.last.At.After(s.LastBackup.At)) {
 		last := state.last
 		s.LastBackup = &last
+	}
+	if state.whole.After(s.LastWholeBackup) {
+		s.LastWholeBackup = state.whole
 	}
 	if s.MadeAt.IsZero() || policy.Every == 0 && !policy.Continuous {
 		return
