@@ -19,6 +19,7 @@ const (
 	CodeGroupBeingDeleted     = "ResourceGroupBeingDeleted"
 	CodeGroupLocation         = "InvalidResourceGroupLocation"
 	CodeGroupNotFound         = "ResourceGroupNotFound"
+	CodeInsufficientStorage   = "InsufficientStorage"
 	CodeInternalServerError   = "InternalServerError"
 	CodeInvalidAPIVersion     = "InvalidApiVersionParameter"
 	CodeInvalidContent        = "InvalidRequestContent"

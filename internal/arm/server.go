@@ -348,6 +348,10 @@ func (s *Server) fail(c *call, err error) string {
 			s.Log.ErrorContext(c.r.Context(), "request failed", "request", c.requestID, "method", c.r.Method, "path", c.r.URL.Path, "err", err)
 		}
 		e = errorf(http.StatusInternalServerError, CodeInternalServerError, "", "Something failed here. The server's log has the cause under request %s.", c.requestID)
+		if diskFull(err) {
+			e = errorf(http.StatusInsufficientStorage, CodeInsufficientStorage, "",
+				"The server's disk is full: nothing was changed. Make room where its data directory is (synod server doctor shows how much there is), and ask again.")
+		}
 	}
 	if e.Status == http.StatusUnauthorized {
 		c.w.Header().Set("WWW-Authenticate", s.challenge(c))

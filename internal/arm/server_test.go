@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -188,6 +189,31 @@ func TestAFailedRestoreIsRepeated(t *testing.T) {
 	if code := s.want(t, 409, "POST", base+"/new/restore"+azure, from).code(t); code != CodeAlreadyExists {
 		t.Errorf("once it is there: %s", code)
 	}
+}
+
+func TestAFullDiskIsSaid(t *testing.T) {
+	s := newService(t)
+	s.makeGroup(t)
+	s.want(t, 201, "PUT", base+"/there"+azure, createBody())
+	s.finish(t)
+	if _, err := s.Store.write.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // as many as there are
+		t.Fatal(err)
+	}
+	code, n := "", 0
+	for ; code == "" && n < 1000; n++ { // what is left of the last pages
+		if a := s.do(t, "PUT", base+"/more"+strconv.Itoa(n)+azure, createBody()); a.status != 201 {
+			code = a.code(t)
+		}
+	}
+	if code != CodeInsufficientStorage {
+		t.Errorf("%q after %d networks", code, n)
+	}
+	s.want(t, 404, "GET", base+"/more"+strconv.Itoa(n-1)+azure, "")
+	s.want(t, 200, "GET", base+"/there"+azure, "")
+	if !strings.Contains(s.logs.String(), "disk is full") {
+		t.Errorf("logged: %s", s.logs)
+	}
+	s.logs.Reset()
 }
 
 func TestCreateIsIdempotent(t *testing.T) {

@@ -99,6 +99,17 @@ type Answer struct {
 	RequestID string
 }
 
+// untrusted is the error about a server that the authority does not vouch for.
+type untrusted struct{ error }
+
+// Unwrap returns what TLS said of it.
+func (u *untrusted) Unwrap() error { return u.error }
+
+// Hint says what a user can do.
+func (u *untrusted) Hint() string {
+	return "another server answers there: is it the one of this data directory, or of --server-ca?"
+}
+
 // Call is one request. Path begins with a slash; an api-version is added if its
 // query has none. In is sent as JSON unless nil.
 type Call struct {
@@ -137,6 +148,9 @@ func (c *Client) Do(ctx context.Context, call Call, out any) (*Answer, error) {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
 	}
 	resp, err := c.http.Do(req)
+	if errors.As(err, new(*tls.CertificateVerificationError)) {
+		return nil, &untrusted{err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -75,6 +77,23 @@ func TestDo(t *testing.T) {
 	}
 	if _, err = c.Do(t.Context(), Call{Method: "GET", Path: "https://other.example/x"}, nil); err == nil {
 		t.Error("the token was sent elsewhere")
+	}
+}
+
+func TestAnotherServerIsRefusedWithAHint(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // what it says of the handshake
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c, err := Dial(Config{URL: server.URL}) // the system's authorities do not know it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	_, err = c.Do(t.Context(), Call{Method: "GET", Path: "/x"}, nil)
+	var hinted interface{ Hint() string }
+	if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "--server-ca") {
+		t.Errorf("%v", err)
 	}
 }
 
