@@ -38,7 +38,11 @@ func (s *Server) started(c *call, n Network, op Operation) error {
 func (s *Server) ready(c *call) (Network, error) {
 	n, err := s.network(c)
 	if err == nil && !n.everServed() {
-		err = errorf(http.StatusConflict, CodeResourceNotReady, "", "The network %q has not been created to its end (%s).", n.ID.Name, n.Status.ProvisioningState)
+		todo := "wait until it is"
+		if n.Status.ProvisioningState == StateFailed {
+			todo = "create it again, or delete it"
+		}
+		err = errorf(http.StatusConflict, CodeResourceNotReady, "", "The network %q has not been created to its end (%s): %s.", n.ID.Name, n.Status.ProvisioningState, todo)
 	}
 	return n, err
 }
@@ -57,7 +61,7 @@ func (s *Server) backup(c *call) error {
 	}
 	var f faults
 	var input BackupInput
-	if in.URI == nil && !c.own() {
+	if (in.URI == nil || *in.URI == "") && !c.own() {
 		f.add("uri", "The uri property is required: the address of the backup store (store:default, or one of its own).")
 	} else if in.URI != nil {
 		input.URI = *in.URI

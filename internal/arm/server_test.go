@@ -401,6 +401,7 @@ func TestBadRequests(t *testing.T) {
 		{"backup interval", "PUT", base + "/new" + ownQuery, createBody(`,"backupPolicy":{"every":"1s"}`), 400, CodeInvalidContent, "properties.backupPolicy.every"},
 		{"constitution of a network that lives", "PATCH", base + "/there" + ownQuery, `{"properties":{"constitution":"export function resolve() {}"}}`, 400, CodeInvalidContent, "properties.constitution"},
 		{"backup without an address", "POST", base + "/there/backup" + azure, `{}`, 400, CodeInvalidContent, "uri"},
+		{"backup to an empty address", "POST", base + "/there/backup" + azure, `{"uri":""}`, 400, CodeInvalidContent, "uri"},
 		{"backup to a wrong address", "POST", base + "/there/backup" + azure, `{"uri":"ftp://x"}`, 400, CodeInvalidContent, "uri"},
 		{"restore of nothing", "POST", base + "/new/restore" + azure, `{}`, 400, CodeInvalidContent, "fileShareName"},
 		{"restore of a path", "POST", base + "/new/restore" + azure, `{"fileShareName":"../x","restoreRegion":"local","uri":"store:a"}`, 400, CodeInvalidContent, "fileShareName"},
