@@ -32,7 +32,13 @@ applyAppearance()
 function App() {
   const [path] = useLocation()
   const isOpen = open.includes(path)
-  const hash = useState(() => location.hash)[0]
+  const [hash, setHash] = useState(() => location.hash)
+  useEffect(() => {
+    // An address with a code that is pasted over the page does not load it anew.
+    const changed = () => setHash(location.hash)
+    addEventListener('hashchange', changed)
+    return () => removeEventListener('hashchange', changed)
+  }, [])
   const session = useQuery({ queryKey: ['session'], queryFn: api.session, retry: false, enabled: !isOpen, staleTime: 60e3, refetchInterval: 300e3 })
   const signedIn = !!session.data?.until
   // On pages that ask nobody, the way back is shown to those who had a session.
@@ -47,7 +53,10 @@ function App() {
   if (!isOpen && !signedIn) {
     if (session.error && !(session.error instanceof Problem && session.error.status === 401)) return <Shell signedIn={false}><ProblemView error={session.error} retry={() => void session.refetch()} /></Shell>
     if (session.isLoading) return <Shell signedIn={false}><Loading what="the control plane" /></Shell>
-    return <Shell signedIn={false}><SignIn hash={hash} onDone={() => void session.refetch()} /></Shell>
+    return <Shell signedIn={false}><SignIn hash={hash} onDone={() => {
+      setHash('')
+      void session.refetch()
+    }} /></Shell>
   }
   return (
     <Shell signedIn={signedIn} shown={hadSession}>

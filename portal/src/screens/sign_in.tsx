@@ -9,7 +9,7 @@ export function SignIn({ hash, onDone }: { hash: string; onDone: () => void }) {
   const [token, setToken] = useState('')
   const [error, setError] = useState<unknown>()
   const [busy, setBusy] = useState(false)
-  const used = useRef(false)
+  const used = useRef('')
   const enter = async (how: { code?: string; token?: string }) => {
     setBusy(true)
     setError(undefined)
@@ -23,8 +23,8 @@ export function SignIn({ hash, onDone }: { hash: string; onDone: () => void }) {
   }
   useEffect(() => {
     const code = /^#code=([A-Za-z0-9]+)$/.exec(hash)?.[1]
-    if (!code || used.current) return
-    used.current = true
+    if (!code || used.current === code) return
+    used.current = code
     history.replaceState(null, '', location.pathname + location.search)
     void enter({ code })
   })

@@ -127,7 +127,7 @@ export function Wizard() {
               <Facts rows={[
                 ['Name', n.name || '–'], ['Resource group', n.group], ['Location', n.location], ['Nodes', `${n.nodeCount}${n.zones.length ? ` over ${n.zones.join(', ')}` : ''}`],
                 ['Members', n.members.map(m => `${m.name}${m.encryptionKey ? ' (recovery)' : ''}`).join(', ') || '–'], ['Application', n.app === 'sample' ? 'sample' : 'none yet'],
-                ['Constitution', n.constitution ? 'your own' : 'shipped: the operator runs nodes, members decide'], ['Backups', `${n.backupTarget || 'server’s own directory'}, ${n.backupEvery ? `every ${n.backupEvery}` : 'when asked'}`],
+                ['Constitution', n.constitution ? 'your own' : 'shipped: the operator runs nodes, members decide'], ['Backups', `${n.backupTarget || 'the server’s own directory'}, ${n.backupEvery ? `every ${n.backupEvery}` : 'when asked'}`],
               ]} />
               <details className="how"><summary>On the command line, and as a request</summary>
                 <div className="stack">
@@ -194,7 +194,9 @@ function Members({ n, set }: { n: NewNetwork; set: (p: Partial<NewNetwork>) => v
       {n.members.length > 0 && (
         <ul className="steps">{n.members.map((m, i) => <MemberLine key={m.certificate} m={m} onRemove={() => set({ members: n.members.filter((_, j) => j !== i) })} />)}</ul>
       )}
-      <p className="small">{recovery === 0 ? 'No recovery member: after a disaster the private data is lost.' : `After a disaster ${recovery === 1 ? 'the one recovery member is' : `a majority of ${recovery} recovery members are`} needed to read the private data again.`}</p>
+      <p className="small">{recovery > 0
+        ? `After a disaster ${recovery === 1 ? 'the one recovery member is' : `${Math.floor(recovery / 2) + 1} of the ${recovery} recovery members are`} needed to read the private data again.`
+        : 'Without a recovery member the operator holds the only recovery share: whoever has its key and a node’s disk can read the private data.'}</p>
       {adding === '' && <div className="row"><button type="button" id="another" onClick={() => setAdding('make')}>Make another key here</button><Button onPress={() => setAdding('paste')}>Paste a certificate</Button></div>}
       {adding === 'make' && <Panel title="Make a key here" level={3} actions={<Button kind="quiet" onPress={() => setAdding('paste')}>Paste a certificate instead</Button>}>
         <MakeKey key={n.members.length} network={n.name.toLowerCase()} onDone={(m, who) => add({ name: who, certificate: m.certificate, encryptionKey: m.encryptionKey })} />
