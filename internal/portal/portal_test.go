@@ -237,7 +237,8 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
 	s.want(http.StatusNotFound, "GET", "/portal/networks/net-1", "", "Accept", "application/json")
-	s.want(http.StatusNotFound, "GET", "/portal/nothing", "", "Accept", "text/html")
+	s.want(http.StatusNotFound, "GET", "/portal/nothing", "", "Accept", "image/png")
+	s.want(http.StatusOK, "GET", "/portal/nothing", "", "Accept", "text/html") // the page says so
 	s.want(http.StatusNotFound, "GET", "/portal/assets/none.js", "", "Accept", "*/*")
 	s.want(http.StatusNotFound, "GET", "/portal/assets/..%2f..%2fportal.go", "", "Accept", "*/*")
 	if resp, _ := s.ask("GET", "/", ""); resp.Header.Get("Location") != "/portal/" {

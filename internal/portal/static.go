@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -18,11 +17,8 @@ import (
 // adds to the page. The tests in e2e/portal fail when it changes.
 const ariaStyleHash = "38RhXrc7EdReTKsOm23ZPOCUgniTUUcjky8QOOrQx6o="
 
-// sections are the first segments of the addresses that the page itself serves.
-var sections = []string{"", "networks", "operations", "activity", "verify", "keys", "settings", "id"}
-
-// static answers with a file of the portal, or with its page for an address
-// that the page serves.
+// static answers with a file of the portal, or with its page for any other
+// address that a browser goes to: the page says if there is nothing.
 func (p *Portal) static(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		fail(w, &problem{http.StatusMethodNotAllowed, "MethodNotAllowed", "Only GET."})
@@ -43,8 +39,7 @@ func (p *Portal) static(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		p.standalone(w)
 	default:
-		first, _, _ := strings.Cut(name, "/")
-		if !slices.Contains(sections, first) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			fail(w, errNoSuchPage)
 			return
 		}

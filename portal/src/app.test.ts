@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkBundle, endpointsOf } from './screens/bundle'
+import { callOf, checkBundle, endpointsOf } from './screens/bundle'
 import { diffLines, fold } from './ui/diff'
 import { createNetwork, quote } from './intents'
 import { ago, plain } from './ui/ui'
@@ -33,8 +33,14 @@ test('text of others shows what has no glyph', () => {
 
 test('words for actions, and none for what is unknown', () => {
   expect(inWords({ name: 'set_recovery_threshold', args: { recovery_threshold: 2 } })).toContain('2 shares')
-  expect(inWords({ name: 'set_js_app', args: { bundle: { metadata: { endpoints: { '/a': { get: {} } } }, modules: [] } } })).toContain('1 endpoints')
+  expect(inWords({ name: 'set_js_app', args: { bundle: { metadata: { endpoints: { '/a': { get: {} } } }, modules: [] } } })).toContain('1 endpoint, 0 modules')
   for (const name of ['nothing', 'constructor', '__proto__', 'toString']) expect(inWords({ name })).toBeUndefined()
+})
+
+test('how an endpoint is called', () => {
+  const [get, put] = endpointsOf({ metadata: { endpoints: { '/a/{id}': { get: { authn_policies: ['no_auth'] }, put: { authn_policies: ['user_cert'] } } } } })
+  expect(callOf(get!, 'https://h')).toBe(`curl --cacert service_cert.pem 'https://h/app/a/{id}'`)
+  expect(callOf(put!, 'https://h')).toBe(`curl --cacert service_cert.pem --cert user0_cert.pem --key user0_privk.pem --request PUT --header 'content-type: application/json' --data '{}' 'https://h/app/a/{id}'`)
 })
 
 test('a shell reads what is quoted', () => {

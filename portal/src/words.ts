@@ -19,6 +19,8 @@ function who(cert: unknown, data: unknown): string {
   }
 }
 
+const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`
+
 type Args = Record<string, unknown>
 
 const known: Record<string, (a: Args) => string> = {
@@ -28,7 +30,8 @@ const known: Record<string, (a: Args) => string> = {
   set_user: a => `Adds a user: ${who(a.cert, a.user_data)}`,
   remove_user: a => `Removes user ${short(a.user_id)}`,
   set_user_data: a => `Changes the data of user ${short(a.user_id)}`,
-  set_js_app: a => `Replaces the application: ${endpoints(a)} endpoints, ${((a.bundle as Args | undefined)?.modules as unknown[] | undefined)?.length ?? 0} modules`,
+  set_js_app: a => `Replaces the application: ${count(endpoints(a), 'endpoint')}, ${count(((a.bundle as Args | undefined)?.modules as unknown[] | undefined)?.length ?? 0, 'module')}`,
+  install_sample_application: () => 'Installs the sample application that comes with this service',
   remove_js_app: () => 'Removes the application',
   set_constitution: () => 'Replaces the constitution: the rules by which all of this is decided',
   set_recovery_threshold: a => `Sets that ${short(a.recovery_threshold)} shares recover the service`,

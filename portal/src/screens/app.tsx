@@ -7,7 +7,7 @@ import { hex, sha256, utf8 } from '../crypto/bytes'
 import { propose } from '../intents'
 import { Button, Cli, Drop, Hash, Loading, Mark, Panel, ProblemView, Title, bytes, plain } from '../ui/ui'
 import { DiffView } from '../ui/diffview'
-import { checkBundle, currentBundle, endpointsOf, modulesOf } from './bundle'
+import { callOf, checkBundle, currentBundle, endpointsOf, modulesOf } from './bundle'
 import { Crumb, type PageProps } from './network'
 import { SignDialog, jsonPayload } from './sign'
 
@@ -68,6 +68,10 @@ export function AppPage({ n }: PageProps) {
             <>
               <ul className="tight">{now.data.endpoints.map(e => <li key={e} className="hash">{plain(e)}</li>)}</ul>
               {Object.entries(now.data.modules).map(([m, text]) => <details key={m}><summary className="mono">{plain(m)} <span className="muted">{bytes(text.length)}</span></summary><pre>{plain(text.slice(0, 20000))}</pre></details>)}
+              <details className="how"><summary>Call it</summary><div className="stack">
+                <p className="prose">{'{…}'} in a path stands for a value of yours. A user’s or a member’s certificate goes with its key, where the policy asks for one.</p>
+                {now.data.endpoints.slice(0, 20).map(e => <Cli key={e} line={callOf(e, n.status.appUri ?? 'https://…')} />)}
+              </div></details>
             </>
           )}
         </Panel>
@@ -88,7 +92,7 @@ export function AppPage({ n }: PageProps) {
       <Panel title="Versions in the ledger" actions={<Mark kind="reported" />}>
         {past.isLoading && <Loading what="the ledger" />}
         {past.error && <p className="muted">The ledger is not on the control plane’s machine: earlier versions are not listed.</p>}
-        {past.data && !past.data.length && <p className="muted">No proposal has deployed an application yet.</p>}
+        {past.data && !past.data.length && <p className="muted">{now.data?.endpoints.length ? 'No member has deployed one yet: what is in force came with the network.' : 'No proposal has deployed an application yet.'}</p>}
         <ul className="steps">
           {past.data?.map(v => (
             <li key={v.digest}><span aria-hidden="true">●</span><div className="body">Proposed at <b>{v.tx}</b>, {endpointsOf(v.bundle).length} endpoints <Hash value={v.digest} label="the bundle's digest" /></div>

@@ -20,6 +20,15 @@ export function endpointsOf(b: unknown): string[] {
   return Object.entries(all).flatMap(([path, methods]) => Object.entries(methods).map(([m, e]) => line(path, m, e))).sort()
 }
 
+// callOf is how curl calls an endpoint of endpointsOf.
+export function callOf(endpoint: string, url: string): string {
+  const [, method, path] = /^(\S+) (\S+)/.exec(endpoint) ?? []
+  const who = /, anybody$|no_auth|jwt/.test(endpoint) ? '' : ' --cert user0_cert.pem --key user0_privk.pem'
+  const token = /jwt/.test(endpoint) ? ' --header "Authorization: Bearer $TOKEN"' : ''
+  const body = method === 'GET' || method === 'DELETE' ? '' : ` --request ${method} --header 'content-type: application/json' --data '{}'`
+  return `curl --cacert service_cert.pem${who}${token}${method === 'DELETE' ? ' --request DELETE' : body} '${url}/app${path}'`
+}
+
 export async function currentBundle(n: string): Promise<Parts> {
   const app = (await api.node<{ endpoints?: Record<string, Record<string, Record<string, unknown>>> }>(n, 'gov/service/javascript-app?case=original')).body
   const names = (await api.node<{ value?: { moduleName: string }[] }>(n, 'gov/service/javascript-modules')).body.value ?? []

@@ -41,8 +41,8 @@ export function LedgerPage({ n, trust, txid }: PageProps & { txid?: string }) {
             <Entries rows={rows} open={r => go(`${at}/${r.tx}`)} />
           </Panel>
           <Panel title="Files">
-            <div className="table"><table><thead><tr><th>File</th><th className="num">From</th><th className="num">To</th><th className="num">Size</th><th>State</th></tr></thead>
-              <tbody>{chunks.map(c => <tr key={c.file}><td><a href={api.chunkURL(n.name, c.file)} download={c.file} className="mono">{c.file}</a></td><td className="num">{c.first}</td><td className="num">{c.last || '…'}</td><td className="num">{bytes(c.size_bytes)}</td><td>{c.committed ? 'committed' : 'open'}</td></tr>)}</tbody></table></div>
+            <div className="table"><table className="cards"><thead><tr><th>File</th><th className="num">From</th><th className="num">To</th><th className="num">Size</th><th>State</th></tr></thead>
+              <tbody>{chunks.map(c => <tr key={c.file}><td><a href={api.chunkURL(n.name, c.file)} download={c.file} className="mono">{c.file}</a></td><td className="num" data-label="From">{c.first}</td><td className="num" data-label="To">{c.last || '…'}</td><td className="num" data-label="Size">{bytes(c.size_bytes)}</td><td>{c.committed ? 'committed' : 'open'}</td></tr>)}</tbody></table></div>
           </Panel>
         </>
       )}

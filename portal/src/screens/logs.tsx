@@ -60,7 +60,7 @@ export function Logs({ n }: PageProps) {
       <Title crumb={<Crumb n={n} />}>Logs</Title>
       {error !== undefined && <ProblemView error={error} />}
       <div className="row">
-        <input className="grow" type="search" aria-label="Filter by text" placeholder="Filter by text" value={q} onChange={e => set('q', e.target.value)} />
+        <input className="grow filter" type="search" aria-label="Filter by text" placeholder="Filter by text" value={q} onChange={e => set('q', e.target.value)} />
         <select aria-label="Node" value={node} onChange={e => set('node', e.target.value)} style={{ width: 'auto' }}>
           <option value="">all nodes</option>{(n.status.nodes ?? []).map(s => <option key={s.ordinal} value={s.ordinal}>node {s.ordinal}</option>)}
         </select>

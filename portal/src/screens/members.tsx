@@ -2,7 +2,7 @@ import { useState } from 'react'
 import { Link } from 'wouter'
 import * as api from '../api/portal'
 import * as db from '../crypto/db'
-import { utf8 } from '../crypto/bytes'
+import { hex, utf8 } from '../crypto/bytes'
 import { parsePEMCertificate } from '../crypto/x509'
 import { activate, propose } from '../intents'
 import { Button, Dialog, Drop, Facts, Field, Hash, Loading, Mark, Panel, ProblemView, Status, Title } from '../ui/ui'
@@ -32,7 +32,7 @@ export function Members({ n }: PageProps) {
       {members.length > 0 && (
         <Panel flush title="Members">
           <table className="cards">
-            <thead><tr><th>Name</th><th>Status</th><th>Member</th><th>Recovery</th><th>Key</th><th><span className="sr">Actions</span></th></tr></thead>
+            <thead><tr><th>Name</th><th>Status</th><th>Member</th><th>Recovery</th><th>Certificate until</th><th><span className="sr">Actions</span></th></tr></thead>
             <tbody>
               {members.map(m => {
                 const mine = held.find(k => k.memberId === m.memberId)
@@ -99,9 +99,11 @@ function Activation({ n, member, onClose, onDone }: { n: api.Network; member: ap
     setBusy(true)
     setError(undefined)
     try {
-      const message = await cose.sign(key!.signer, member.memberId, { kind: 'state_digest', createdAt: Math.floor((Date.now() + offset) / 1000), payload: utf8('') })
+      const asked: cose.Message = { kind: 'state_digest', createdAt: Math.floor((Date.now() + offset) / 1000), payload: utf8('') }
+      const signed = cose.prepare(member.memberId, (key!.signer.algorithm as EcKeyAlgorithm).namedCurve, asked)
+      const message = await cose.sign(key!.signer, member.memberId, asked)
       const r = await api.submit<{ stateDigest: string }>(n.name, `members/state-digests/${member.memberId}:update`, message)
-      await db.addSignature({ at: Date.now(), network: n.name, memberId: member.memberId, kind: 'state_digest', digest: '' })
+      await db.addSignature({ at: Date.now(), network: n.name, memberId: member.memberId, kind: 'state_digest', digest: hex(await signed.digest()) })
       setDigest(r.body.stateDigest)
     } catch (e) {
       setError(e)

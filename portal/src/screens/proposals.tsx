@@ -44,19 +44,20 @@ export function Proposals({ n }: PageProps) {
   )
 }
 
-const templates: { name: string; title: string; args?: unknown }[] = [
-  { name: 'transition_service_to_open', title: 'Open the service', args: {} },
+const templates = (n: api.Network): { name: string; title: string; args?: unknown }[] => [
+  { name: 'trigger_snapshot', title: 'Make a snapshot' },
+  { name: 'transition_service_to_open', title: 'Open the service', args: { next_service_identity: n.status.serviceCertificate } },
   { name: 'set_user', title: 'Add a user', args: { cert: '-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n', user_data: {} } },
   { name: 'set_recovery_threshold', title: 'Set the recovery threshold', args: { recovery_threshold: 2 } },
   { name: 'set_js_runtime_options', title: 'Limit the JavaScript runtime', args: { max_heap_bytes: 104857600, max_stack_bytes: 1048576, max_execution_time_ms: 1000, log_exception_details: false, return_exception_details: false } },
-  { name: 'trigger_snapshot', title: 'Make a snapshot' },
   { name: 'trigger_ledger_rekey', title: 'Make a new ledger secret' },
 ]
 
 export function NewProposal({ n }: PageProps) {
   const [, go] = useLocation()
   const asked = new URLSearchParams(location.search).get('action')
-  const first = templates.find(t => t.name === asked) ?? templates[0]!
+  const known = templates(n)
+  const first = known.find(t => t.name === asked) ?? known[0]!
   const text = (t: { name: string; args?: unknown }) => JSON.stringify({ actions: [{ name: t.name, ...(t.args ? { args: t.args } : {}) }] }, null, 2)
   const [body, setBody] = useState(text(first))
   const [signing, setSigning] = useState(false)
@@ -75,7 +76,7 @@ export function NewProposal({ n }: PageProps) {
       <Title crumb={<Crumb n={n} />}>New proposal</Title>
       <div className="cols">
         <Panel title="Actions">
-          <div className="row">{templates.map(t => <Button key={t.name} onPress={() => setBody(text(t))}>{t.title}</Button>)}</div>
+          <div className="row">{known.map(t => <Button key={t.name} onPress={() => setBody(text(t))}>{t.title}</Button>)}</div>
           <Field label="Proposal" rows={16} value={body} onChange={setBody} error={error} />
           <div className="row end"><Button kind="primary" disabled={!!error} onPress={() => setSigning(true)}>Propose</Button></div>
         </Panel>

@@ -19,9 +19,11 @@ export function attention(n: Network): Attention[] {
   const at = `/networks/${n.name}`
   const s = n.status
   if (s.provisioningState === 'Failed') out.push({ tone: 'failed', text: 'The last change failed.', to: `${at}/settings`, action: 'See operations' })
+  const waits = s.conditions?.some(c => c.type === 'WaitingForMembers' && c.status === 'True')
   for (const c of s.conditions ?? []) {
     const bad = { QuorumAtRisk: 'True', Degraded: 'True', CertsValid: 'False', Available: 'False', WaitingForMembers: 'True', UpgradeAvailable: 'True', BackupRecent: 'False' }[c.type]
     if (c.status !== bad) continue
+    if (c.type === 'Available' && c.reason === 'ServiceOpening' && waits) continue // what it waits for says it
     const [tone, text, to, action]: [Tone, string, string, string] = ({
       QuorumAtRisk: ['failed', 'One more loss stops writes', 'nodes', 'Nodes'],
       Degraded: ['attention', 'Degraded', 'nodes', 'Nodes'],
