@@ -314,6 +314,8 @@ func (p *planner) cleanUp() {
 		case n.Removable && !recovering:
 			p.add(of(StepForget, n, "Retired", "nobody counts on it"))
 		case n.Status != "" || recovering:
+		case p.o.Service.Primary == "":
+			// Who answers may know less than there is: newcomers that it has not heard of vote.
 		case !n.Alive:
 			p.add(of(StepDiscard, n, "Ended", n.Why))
 		case p.o.Now.Sub(n.StartedAt) > joinGrace:

@@ -160,7 +160,11 @@ func (d *Driver) Nodes(_ context.Context, network string) ([]provision.Node, err
 	}
 	nodes := make([]provision.Node, 0, len(all))
 	for _, ordinal := range all {
-		nodes = append(nodes, d.node(network, ordinal))
+		n, err := d.node(network, ordinal)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, n)
 		if err := d.rotate(network, ordinal); err != nil {
 			return nil, err
 		}
@@ -174,7 +178,12 @@ func (d *Driver) Stop(ctx context.Context, network string, ordinal int, keepData
 		return err
 	}
 	home := d.home(network, ordinal)
-	if p, ok := findProcess(home); ok {
+	l := &look{}
+	p, ok := l.process(home)
+	if l.err != nil {
+		return fmt.Errorf("stop node %d: %w", ordinal, l.err) // it may run
+	}
+	if ok {
 		if err := d.end(ctx, p); err != nil {
 			return fmt.Errorf("stop node %d: %w", ordinal, err)
 		}
@@ -207,8 +216,8 @@ func (d *Driver) end(ctx context.Context, p found) error {
 				return fmt.Errorf("signal process %d: %w", p.PID, err)
 			}
 		}
-		deadline := time.Now().Add(step.grace)
-		for p.runs() {
+		l, deadline := &look{}, time.Now().Add(step.grace)
+		for l.runs(p) {
 			if time.Now().After(deadline) {
 				break
 			}
@@ -218,7 +227,10 @@ func (d *Driver) end(ctx context.Context, p found) error {
 			case <-time.After(pollInterval):
 			}
 		}
-		if !p.runs() {
+		if l.err != nil {
+			return l.err
+		}
+		if !l.runs(p) && l.err == nil {
 			d.mu.Lock()
 			waited := d.children[p.PID]
 			d.mu.Unlock()
@@ -274,7 +286,7 @@ func (d *Driver) Remove(_ context.Context, network string) error {
 // Signal sends a signal to the process of a node, if it runs: tests kill nodes
 // and stop them for a while.
 func (d *Driver) Signal(network string, ordinal int, s syscall.Signal) error {
-	p, ok := findProcess(d.home(network, ordinal))
+	p, ok := (&look{}).process(d.home(network, ordinal))
 	if !ok {
 		return fmt.Errorf("node %d of %s does not run", ordinal, network)
 	}
@@ -312,10 +324,4 @@ func writeJSON(name string, v any) error {
 		return fmt.Errorf("encode %s: %w", filepath.Base(name), err)
 	}
 	return writeFile(name, append(text, '\n'))
-}
-
-// readJSON decodes a file; ok is false if it is not there or not whole.
-func readJSON(name string, v any) (ok bool) {
-	text, err := os.ReadFile(name)
-	return err == nil && json.Unmarshal(text, v) == nil
 }

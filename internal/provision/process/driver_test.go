@@ -61,7 +61,7 @@ func start(t *testing.T, d *Driver, s provision.NodeSpec) provision.Node {
 }
 
 // look lists the nodes until one of the ordinal is as wanted.
-func look(t *testing.T, d *Driver, ordinal int, want func(provision.Node) bool) provision.Node {
+func await(t *testing.T, d *Driver, ordinal int, want func(provision.Node) bool) provision.Node {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -91,7 +91,7 @@ func TestNewServiceBeginsWithNothing(t *testing.T) {
 	first := spec(t, "exit 1")
 	first.Kind, first.Genesis = provision.KindStart, provision.Genesis{Constitution: "c"}
 	n := start(t, d, first)
-	look(t, d, n.Ordinal, ended)
+	await(t, d, n.Ordinal, ended)
 	ledger, _ := d.Files("net-1", n.Ordinal)
 	if err := os.MkdirAll(ledger, 0o700); err != nil {
 		t.Fatal(err)
@@ -147,6 +147,40 @@ func TestLogsOfThoseGone(t *testing.T) {
 	}
 }
 
+// What cannot be read of a node is no reason to take it for gone.
+func TestWhatCannotBeRead(t *testing.T) {
+	d := newTestDriver(t, t.TempDir())
+	n := start(t, d, spec(t, standIn))
+	await(t, d, n.Ordinal, listens)
+	home := d.home("net-1", n.Ordinal)
+	for _, name := range []string{"node_cert.pem", "process.json"} {
+		file := filepath.Join(home, name)
+		text, err := os.ReadFile(file)
+		if err := errors.Join(os.RemoveAll(file), os.Mkdir(file, 0o700)); err != nil { // cannot be read as a file
+			t.Fatal(err)
+		}
+		if nodes, err := d.Nodes(t.Context(), "net-1"); err == nil {
+			t.Errorf("without %s: %+v", name, nodes)
+		}
+		if name == "process.json" {
+			if err := d.Stop(t.Context(), "net-1", n.Ordinal, false); err == nil {
+				t.Error("it was removed")
+			}
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := await(t, d, n.Ordinal, listens); got.PID != n.PID {
+		t.Errorf("%d runs, not %d", got.PID, n.PID)
+	}
+}
+
 // TestNodesOutliveTheDriver starts nodes with one driver and finds, adopts and
 // stops them with others, also when the first died before it noted the process.
 func TestNodesOutliveTheDriver(t *testing.T) {
@@ -159,25 +193,25 @@ func TestNodesOutliveTheDriver(t *testing.T) {
 			t.Fatalf("%+v", n)
 		}
 	}
-	was := look(t, first, 0, listens)
+	was := await(t, first, 0, listens)
 	if was.Address != "127.0.0.1:4711" || was.Zone != "a" || was.Release != "r1" || was.Kind != provision.KindJoin || was.PID == 0 {
 		t.Errorf("%+v", was)
 	}
 
 	second := newTestDriver(t, dir)
-	if n := look(t, second, 0, listens); n.PID != was.PID {
+	if n := await(t, second, 0, listens); n.PID != was.PID {
 		t.Errorf("found process %d, want %d", n.PID, was.PID)
 	}
 	if err := os.Remove(filepath.Join(second.home("net-1", 0), "process.json")); err != nil {
 		t.Fatal(err)
 	}
-	if n := look(t, second, 0, listens); n.PID != was.PID {
+	if n := await(t, second, 0, listens); n.PID != was.PID {
 		t.Errorf("found process %d without a note, want %d", n.PID, was.PID)
 	}
 	if err := second.Stop(t.Context(), "NET-1", 0, true); err != nil {
 		t.Fatal(err)
 	}
-	look(t, first, 0, ended)
+	await(t, first, 0, ended)
 	if err := second.Stop(t.Context(), "net-1", 0, false); err != nil {
 		t.Fatal(err)
 	}
@@ -209,25 +243,25 @@ func TestAnotherProcess(t *testing.T) {
 	t.Parallel()
 	d := newTestDriver(t, t.TempDir())
 	start(t, d, spec(t, standIn))
-	n := look(t, d, 0, listens)
+	n := await(t, d, 0, listens)
 	home := d.home("net-1", 0)
-	began, ok := beginOf(n.PID)
+	began, ok := (&look{}).beginOf(n.PID)
 	if !ok {
 		t.Fatal("the process has no begin")
 	}
-	self, _ := beginOf(os.Getpid())
+	self, _ := (&look{}).beginOf(os.Getpid())
 	for _, p := range []found{{os.Getpid(), self}, {n.PID, began + 1}, {1 << 30, began}} {
 		if err := writeJSON(filepath.Join(home, "process.json"), p); err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := findProcess(home); ok {
+		if _, ok := (&look{}).process(home); ok {
 			t.Errorf("%+v is taken for the node", p)
 		}
 	}
 	if err := writeJSON(filepath.Join(home, "process.json"), found{n.PID, began}); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := findProcess(home); !ok {
+	if _, ok := (&look{}).process(home); !ok {
 		t.Error("the node is not found")
 	}
 }
@@ -237,23 +271,23 @@ func TestNodesThatEnd(t *testing.T) {
 	t.Parallel()
 	d := newTestDriver(t, t.TempDir())
 	start(t, d, spec(t, "echo '20260101 [fatal] node.go:1 | address in use'\necho bye\nexit 1\n"))
-	if n := look(t, d, 0, ended); n.Why != "address in use" {
+	if n := await(t, d, 0, ended); n.Why != "address in use" {
 		t.Errorf("it ended with %q", n.Why)
 	}
 	start(t, d, spec(t, standIn))
-	look(t, d, 1, listens)
+	await(t, d, 1, listens)
 	if err := d.Signal("net-1", 1, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if n := look(t, d, 1, ended); n.Why != "Started" {
+	if n := await(t, d, 1, ended); n.Why != "Started" {
 		t.Errorf("its last words: %q", n.Why)
 	}
 	start(t, d, spec(t, standIn))
-	look(t, d, 2, listens)
+	await(t, d, 2, listens)
 	if err := d.Signal("net-1", 2, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if n := look(t, d, 2, listens); !n.Alive {
+	if n := await(t, d, 2, listens); !n.Alive {
 		t.Error("a stopped process is there")
 	}
 	if err := d.Stop(t.Context(), "net-1", 2, true); err != nil {
@@ -262,7 +296,7 @@ func TestNodesThatEnd(t *testing.T) {
 	if err := d.RequestReplacement("net-1", 2); err != nil {
 		t.Fatal(err)
 	}
-	look(t, d, 2, func(n provision.Node) bool { return n.Replace && !n.Alive })
+	await(t, d, 2, func(n provision.Node) bool { return n.Replace && !n.Alive })
 	s := spec(t, standIn)
 	s.Release.Path = filepath.Join(t.TempDir(), "none")
 	if _, err := d.Start(t.Context(), s); err == nil {
@@ -288,7 +322,7 @@ func TestLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Close()
-		look(t, d, 0, listens)
+		await(t, d, 0, listens)
 	}
 	for file, want := range map[string]string{name + ".1": "3", name + ".2": "2"} {
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), strings.Repeat(want, 2000)) {
@@ -335,7 +369,7 @@ func TestConfig(t *testing.T) {
 			} `json:"node_certificate"`
 			Command map[string]json.RawMessage
 		}
-		if !readJSON(configFile(home), &c) {
+		if !(&look{}).json(configFile(home), &c) {
 			t.Fatal("no configuration")
 		}
 		if got := strings.Join(c.Certificate.Names, " "); got != "iPAddress:127.0.0.1 dNSName:localhost iPAddress:10.0.0.1 dNSName:net.example" {

@@ -5,7 +5,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,11 +26,37 @@ type found struct {
 	Began uint64 `json:"began"`
 }
 
+// look is one look at what there is. What cannot be read, as when there is no file
+// descriptor left, is not what is not there: a node that is taken for gone is removed.
+type look struct {
+	err error // of what could not be read
+}
+
+// read reads a file; ok is false if it is not there, or is of a process that has ended
+// or is somebody else's.
+func (l *look) read(name string) (text []byte, ok bool) {
+	text, err := os.ReadFile(name)
+	switch {
+	case err == nil:
+		return text, true
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, fs.ErrPermission) && strings.HasPrefix(name, "/proc/"):
+	default:
+		l.err = errors.Join(l.err, err)
+	}
+	return nil, false
+}
+
+// json decodes a file; ok is false if it is not there or not whole.
+func (l *look) json(name string, v any) (ok bool) {
+	text, ok := l.read(name)
+	return ok && json.Unmarshal(text, v) == nil
+}
+
 // beginOf reads when a process began; ok is false if there is none, or only what
 // is left of one that nobody has waited for.
-func beginOf(pid int) (began uint64, ok bool) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
+func (l *look) beginOf(pid int) (began uint64, ok bool) {
+	text, ok := l.read("/proc/" + strconv.Itoa(pid) + "/stat")
+	if !ok {
 		return 0, false
 	}
 	// The name, in parentheses, may hold anything: what follows is counted from its
@@ -36,19 +66,19 @@ func beginOf(pid int) (began uint64, ok bool) {
 	if i < 0 || len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
 		return 0, false
 	}
-	began, err = strconv.ParseUint(fields[19], 10, 64)
+	began, err := strconv.ParseUint(fields[19], 10, 64)
 	return began, err == nil
 }
 
-func (p found) runs() bool {
-	began, ok := beginOf(p.PID)
+func (l *look) runs(p found) bool {
+	began, ok := l.beginOf(p.PID)
 	return ok && began == p.Began
 }
 
 // commandHas says whether a process was started with that word.
-func commandHas(pid int, word string) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	if err != nil {
+func (l *look) commandHas(pid int, word string) bool {
+	text, ok := l.read("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if !ok {
 		return false
 	}
 	for _, w := range bytes.Split(text, []byte{0}) {
@@ -61,36 +91,37 @@ func commandHas(pid int, word string) bool {
 
 // noCommand says whether a process has no command line yet: one that was started just
 // now may not.
-func noCommand(pid int) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return err == nil && len(text) == 0
+func (l *look) noCommand(pid int) bool {
+	text, ok := l.read("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return ok && len(text) == 0
 }
 
-// findProcess finds the process of the node in a directory, if it runs. Whoever
+// process finds the process of the node in a directory, if it runs. Whoever
 // started it may have died before it was noted; then the configuration on the
 // command line tells it.
-func findProcess(home string) (found, bool) {
+func (l *look) process(home string) (found, bool) {
 	var p found
-	if readJSON(filepath.Join(home, "process.json"), &p) {
-		return p, p.runs() && (commandHas(p.PID, configFile(home)) || noCommand(p.PID))
+	if l.json(filepath.Join(home, "process.json"), &p) {
+		return p, l.runs(p) && (l.commandHas(p.PID, configFile(home)) || l.noCommand(p.PID))
 	}
 	if _, err := os.Stat(configFile(home)); err != nil {
 		return found{}, false
 	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
+		l.err = errors.Join(l.err, err)
 		return found{}, false
 	}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !commandHas(pid, configFile(home)) {
+		if err != nil || !l.commandHas(pid, configFile(home)) {
 			continue
 		}
 		// A node leads its group; what it forks has its command line for a moment.
 		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
 			continue
 		}
-		if began, ok := beginOf(pid); ok {
+		if began, ok := l.beginOf(pid); ok {
 			p = found{pid, began}
 			// If this fails it is looked for again.
 			_ = writeJSON(filepath.Join(home, "process.json"), p)
@@ -101,38 +132,42 @@ func findProcess(home string) (found, bool) {
 }
 
 // node is what there is of a node.
-func (d *Driver) node(network string, ordinal int) provision.Node {
+func (d *Driver) node(network string, ordinal int) (provision.Node, error) {
+	l := &look{}
 	home := d.home(network, ordinal)
 	n := provision.Node{Ordinal: ordinal}
 	var spec specFile
-	if readJSON(filepath.Join(home, "spec.json"), &spec) {
+	if l.json(filepath.Join(home, "spec.json"), &spec) {
 		n.Kind, n.Zone, n.Release, n.StartedAt = spec.Kind, spec.Zone, spec.Release.Name, spec.StartedAt
 	}
-	p, alive := findProcess(home)
+	p, alive := l.process(home)
 	n.PID, n.Alive = p.PID, alive
 	if !alive {
 		n.Why = d.lastWords(network, ordinal)
 	}
 	var addresses map[string]string
-	if readJSON(filepath.Join(home, "rpc_addresses.json"), &addresses) {
+	if l.json(filepath.Join(home, "rpc_addresses.json"), &addresses) {
 		n.Address = addresses["main"]
 	}
-	n.NodeID = nodeID(filepath.Join(home, "node_cert.pem"))
+	n.NodeID = l.nodeID(filepath.Join(home, "node_cert.pem"))
 	if n.Kind != provision.KindJoin {
-		if text, err := os.ReadFile(filepath.Join(home, "service_cert.pem")); err == nil {
+		if text, ok := l.read(filepath.Join(home, "service_cert.pem")); ok {
 			n.ServiceCertificate = string(text)
 		}
 	}
 	_, err := os.Stat(filepath.Join(home, "replace"))
 	n.Replace = err == nil
-	return n
+	if l.err != nil {
+		return n, fmt.Errorf("look at node %d: %w", ordinal, l.err)
+	}
+	return n, nil
 }
 
 // nodeID is the identifier of a node by its certificate: the SHA-256 of its public
 // key in DER. It is empty until the file is there.
-func nodeID(file string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
+func (l *look) nodeID(file string) string {
+	text, ok := l.read(file)
+	if !ok {
 		return ""
 	}
 	block, _ := pem.Decode(text)

@@ -60,7 +60,12 @@ func (d *Driver) Start(ctx context.Context, spec provision.NodeSpec) (provision.
 	if err := d.run(home, ordinal, spec); err != nil {
 		return provision.Node{}, errors.Join(fmt.Errorf("start node %d: %w", ordinal, err), os.RemoveAll(home))
 	}
-	return d.node(spec.Network, ordinal), nil
+	// It has been started, whatever can be read of it now.
+	n, err := d.node(spec.Network, ordinal)
+	if err != nil {
+		n = provision.Node{Ordinal: ordinal, Kind: spec.Kind, Zone: spec.Zone, Release: spec.Release.Name, Alive: true}
+	}
+	return n, nil
 }
 
 // takeOrdinal takes the next ordinal, and notes that it is taken first.
@@ -124,7 +129,7 @@ func (d *Driver) run(home string, ordinal int, spec provision.NodeSpec) error {
 		d.mu.Unlock()
 		close(done)
 	}()
-	began, _ := beginOf(cmd.Process.Pid)
+	began, _ := (&look{}).beginOf(cmd.Process.Pid)
 	return writeJSON(filepath.Join(home, "process.json"), found{PID: cmd.Process.Pid, Began: began})
 }
 
