@@ -216,7 +216,8 @@ func TestRoles(t *testing.T) {
 			}
 			s.finish(t)
 			if !may {
-				for _, word := range []string{"cert:" + role, "by a test", role + " on " + mine, "needs the role", "synod server roles add"} {
+				least := map[Right]string{Read: "reader", Govern: "member", Operate: "operator", Write: "operator", Delete: "owner", Grant: "owner"}[r.right]
+				for _, word := range []string{"cert:" + role, "by a test", role + " on " + mine, "needs the role", "synod server roles add cert:" + role + " " + least} {
 					if !strings.Contains(a.body, word) {
 						t.Errorf("%q is not in %s", word, a.body)
 					}

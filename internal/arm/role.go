@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -145,7 +146,9 @@ func (s *Server) Allow(ctx context.Context, p Principal, right Right, action, sc
 			need = append(need, name)
 		}
 	}
-	slices.Sort(need)
+	slices.SortFunc(need, func(a, b string) int { // that which may least first: it is proposed
+		return cmp.Or(cmp.Compare(len(Roles[a]), len(Roles[b])), strings.Compare(a, b))
+	})
 	has := "no role anywhere"
 	if len(roles) > 0 {
 		var list []string
@@ -156,7 +159,7 @@ func (s *Server) Allow(ctx context.Context, p Principal, right Right, action, sc
 	}
 	return errorf(http.StatusForbidden, CodeAuthorizationFailed, "",
 		"You are seen as %s, by %s, which has %s. For %s on %s it needs the role %s there or above. An owner can give it: synod server roles add %s %s --scope %s",
-		p.Name, p.Via, has, action, scope, strings.Join(need, " or "), p.Name, need[len(need)-1], scope)
+		p.Name, p.Via, has, action, scope, strings.Join(need, " or "), p.Name, need[0], scope)
 }
 
 func holds(roles []RoleAssignment, right Right, scope string) bool {

@@ -100,6 +100,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.running = ctx
+	if err := m.tidyScratch(ctx); err != nil {
+		m.o.Log.Warn("copies of backups are left", "err", err.Error())
+	}
 	owned.Go(func() { m.keepBackups(ctx) })
 	changes := m.o.Store.Watch(ctx)
 	if err := m.all(ctx, &owned); err != nil && ctx.Err() == nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"synod/internal/archive"
 	"synod/internal/arm"
@@ -28,6 +29,31 @@ type stage struct {
 }
 
 func (w *worker) stageDir() string { return filepath.Join(w.m.o.Scratch, "restore-"+w.name) }
+
+// tidyScratch removes the copies of backups that a server left which was killed: those
+// that it verified or rehearsed, and stages of networks that are gone.
+func (m *Manager) tidyScratch(ctx context.Context) error {
+	entries, err := os.ReadDir(m.o.Scratch)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	networks, err := m.o.Store.Networks(ctx, arm.Filter{})
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, e := range entries {
+		name, stage := strings.CutPrefix(e.Name(), "restore-")
+		if stage && slices.ContainsFunc(networks, func(n arm.Network) bool { return strings.EqualFold(n.ID.Name, name) }) {
+			continue
+		}
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(m.o.Scratch, e.Name())))
+	}
+	return failed
+}
 
 // staged returns the stage that is ready; ok is false if there is none.
 func (w *worker) staged() (s stage, ok bool) {
