@@ -11,8 +11,10 @@ import (
 
 // The event stream.
 const (
-	// streamsMax bounds the streams that are open at a time.
-	streamsMax = 512
+	// streamsMax bounds the streams that are open at a time, userStreamsMax those of
+	// one user.
+	streamsMax     = 512
+	userStreamsMax = 64
 	// batchInterval is how long changes are gathered, so that a client gets at most
 	// ten batches a second.
 	batchInterval = 100 * time.Millisecond
@@ -31,23 +33,16 @@ type event struct {
 // stream begins with `resync`, on which a page reads everything again: what was
 // missed in between needs no memory here.
 func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
-	p.mu.Lock()
-	full := p.streams >= streamsMax
-	if !full {
-		p.streams++
-	}
-	p.mu.Unlock()
-	if full {
+	who := sessionIn(r.Context()).who.Name
+	if !p.enter(who) {
 		return &problem{http.StatusServiceUnavailable, "TooManyStreams", "Too many pages are open."}
 	}
-	defer func() {
-		p.mu.Lock()
-		p.streams--
-		p.mu.Unlock()
-	}()
+	defer p.leave(who)
 
 	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Time{}) // the stream lasts longer than any answer
+	// The stream lasts longer than any answer, but not longer than somebody reads it.
+	patience := func() { _ = out.SetWriteDeadline(time.Now().Add(2 * pingInterval)) }
+	patience()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	changes := p.c.Store.Watch(r.Context())
@@ -62,11 +57,16 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 		case <-r.Context().Done():
 			return nil
 		case <-ping.C:
+			if _, err := p.sessionOf(r); err != nil {
+				return nil // its token counts no more
+			}
+			patience()
 			fmt.Fprint(w, "event: ping\ndata: {}\n\n") // the page takes long silence for a lost stream
 		case c, ok := <-changes:
 			if !ok {
 				return nil
 			}
+			patience()
 			p.writeBatch(w, r, c, changes)
 		}
 		if out.Flush() != nil {
@@ -74,6 +74,29 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// enter counts a user's stream, if there may be one more.
+func (p *Portal) enter(who string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := 0
+	for _, n := range p.streams {
+		all += n
+	}
+	if all >= streamsMax || p.streams[who] >= userStreamsMax {
+		return false
+	}
+	p.streams[who]++
+	return true
+}
+
+func (p *Portal) leave(who string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.streams[who]--; p.streams[who] == 0 {
+		delete(p.streams, who)
+	}
 }
 
 // writeBatch writes a change and those that follow it closely, each once, as far as

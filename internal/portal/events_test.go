@@ -88,3 +88,21 @@ func TestEventsOfWhatMayBeRead(t *testing.T) {
 		t.Errorf("who has no role is told %s", nobody)
 	}
 }
+
+// One user's pages leave room for those of others.
+func TestStreamsOfOneUser(t *testing.T) {
+	p := &Portal{streams: map[string]int{}}
+	for range userStreamsMax {
+		if !p.enter("cert:ann") {
+			t.Fatal("refused too early")
+		}
+	}
+	if p.enter("cert:ann") || !p.enter("cert:bob") {
+		t.Error("ann has all of them")
+	}
+	p.leave("cert:ann")
+	p.leave("cert:bob")
+	if !p.enter("cert:ann") || len(p.streams) != 1 {
+		t.Errorf("%v", p.streams)
+	}
+}

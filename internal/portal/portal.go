@@ -53,7 +53,7 @@ type Portal struct {
 
 	mu      sync.Mutex
 	codes   map[[32]byte]time.Time // guarded by mu: digests of one-time codes, and until when
-	streams int                    // guarded by mu
+	streams map[string]int         // guarded by mu: of events, by user
 	conns   map[string]*conn       // guarded by mu: by network key
 }
 
@@ -71,7 +71,7 @@ func New(c Config) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Portal{c: c, seal: seal, files: files(), mux: http.NewServeMux(), codes: map[[32]byte]time.Time{}, conns: map[string]*conn{}}
+	p := &Portal{c: c, seal: seal, files: files(), mux: http.NewServeMux(), codes: map[[32]byte]time.Time{}, conns: map[string]*conn{}, streams: map[string]int{}}
 	p.routes()
 	return p, nil
 }
