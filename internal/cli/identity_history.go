@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,7 +29,8 @@ func newIdentityHistory(env *Env) *cobra.Command {
 		Long: `Asks the managed service's identity service for the certificates that a network
 has been known by: a recovery or a restore gives it a new one. With --out all are
 written to one file, with which "synod receipt verify --service-cert" verifies
-receipts of each of them.
+receipts of each of them. With --previous the one before the present is: members
+name it when they open a recovered service (synod recovery open --previous-identity).
 
 The identity service can lie about which network a name means: compare the
 fingerprints with some that you got another way.`,
@@ -38,6 +40,7 @@ fingerprints with some that you got another way.`,
 	p := newPrinter(env, c)
 	n := newControl(env, c)
 	out := c.Flags().String("out", "", "write all certificates to this file, PEM")
+	previous := c.Flags().String("previous", "", "write the certificate before the present one to this file, PEM")
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
 		ctx, cl, done, err := n.dial(cmd.Context())
 		if err != nil {
@@ -67,6 +70,14 @@ fingerprints with some that you got another way.`,
 		all[last].Present, rows[last][2] = true, "present"
 		if last > 0 {
 			all[last].From, rows[last][1] = all[last-1].Until, momentOf(all[last-1].Until)
+		}
+		if *previous != "" {
+			if last == 0 {
+				return fmt.Errorf("the network %s has had no identity before its present one", argv[0])
+			}
+			if err := writeFile(*previous, []byte(all[last-1].Certificate)); err != nil {
+				return err
+			}
 		}
 		if *out != "" {
 			if err := writeFile(*out, []byte(pems.String())); err != nil {
