@@ -35,7 +35,7 @@ export function Access({ n }: PageProps) {
       <Panel flush title={<>Users <Mark kind="reported" /></>}>
         {users.isLoading && <Loading what="the users" />}
         {users.error && <ProblemView error={users.error} />}
-        {users.data && !users.data.length && <p className="muted" style={{ padding: '0 16px 16px' }}>No user: whoever calls the application does so by a policy that needs none, or by a token.</p>}
+        {users.data && !users.data.length && <p className="muted" style={{ padding: '0 16px 16px' }}>No user yet: the application takes calls of members, with tokens, or of anybody, as each endpoint’s policies allow.</p>}
         {users.data && users.data.length > 0 && (
           <table className="cards"><thead><tr><th>User</th><th>Certificate until</th><th>Data</th><th><span className="sr">Actions</span></th></tr></thead>
             <tbody>{users.data.map(u => <tr key={u.userId}><td><Hash value={u.userId} /></td><td data-label="Until">{until(u.certificate)}</td><td className="mono">{plain(JSON.stringify(u.userData)).slice(0, 60)}</td><td><Button kind="quiet" onPress={() => setAction({ name: 'remove_user', args: { user_id: u.userId } })}>Propose removal</Button></td></tr>)}</tbody></table>
@@ -57,7 +57,7 @@ export function Access({ n }: PageProps) {
       </div>
       <Dialog title="Add user" open={adding} onClose={() => setAdding(false)}>
         <Drop label="Certificate file" onFiles={async ([f]) => f && setPem(await f.text())} />
-        <Field label="Certificate" rows={5} value={pem} onChange={setPem} />
+        <Field label="Certificate" rows={5} value={pem} onChange={setPem} hint="PEM, from the user. synod user keygen --name user0 makes a key and a certificate" />
         <div className="row end"><Button onPress={() => setAdding(false)}>Cancel</Button><Button kind="primary" disabled={!pem.includes('BEGIN CERTIFICATE') || pem.includes('PRIVATE KEY')} onPress={() => {
           setAdding(false)
           setAction({ name: 'set_user', args: { cert: pem.trim() + '\n' } })
