@@ -23,13 +23,14 @@ export function attention(n: Network): Attention[] {
   for (const c of s.conditions ?? []) {
     const bad = { QuorumAtRisk: 'True', Degraded: 'True', CertsValid: 'False', Available: 'False', WaitingForMembers: 'True', UpgradeAvailable: 'True', BackupRecent: 'False' }[c.type]
     if (c.status !== bad) continue
-    if (c.type === 'Available' && c.reason === 'ServiceOpening' && waits) continue // what it waits for says it
+    if (c.type === 'Available' && ['ServiceOpening', 'ServiceRecovering'].includes(c.reason ?? '') && waits) continue // what it waits for says it
     const [tone, text, to, action]: [Tone, string, string, string] = ({
       QuorumAtRisk: ['failed', 'One more loss stops writes', 'nodes', 'Nodes'],
       Degraded: ['attention', 'Degraded', 'nodes', 'Nodes'],
       CertsValid: ['failed', 'A certificate runs out', 'nodes', 'Nodes'],
       Available: n.status.provisioningState === 'Creating' || n.status.runningState === 'Paused' ? ['stopped', 'Not available now', '', 'Overview'] : ['failed', 'Not available', 'nodes', 'Nodes'],
-      WaitingForMembers: ['attention', 'Waits for members', 'members', 'Members'],
+      WaitingForMembers: ['attention', 'Waits for members', ...(
+        c.reason?.startsWith('Recovery') ? ['recovery', 'Recovery'] : c.reason === 'ReleaseApproval' ? ['proposals', 'Proposals'] : ['members', 'Members']) as [string, string]],
       UpgradeAvailable: ['attention', 'A newer release is there', 'upgrades', 'Plan'],
       BackupRecent: ['attention', 'No recent backup', 'backups', 'Back up'],
     } as Record<string, [Tone, string, string, string]>)[c.type]!

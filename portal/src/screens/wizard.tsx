@@ -69,6 +69,7 @@ export function Wizard() {
       for (const k of held) {
         for (const m of n.members) if (m.certificate === k.certificate && k.network !== n.name.toLowerCase()) await db.putKey({ ...k, network: n.name.toLowerCase() })
       }
+      await db.dropPin(n.name) // of a network that had the name before
       await run(intent, go)
       await db.dropDraft('network')
     } catch (e) {
