@@ -65,27 +65,12 @@ func NewAuth(c AuthConfig) (*Auth, error) {
 	return a, nil
 }
 
-type principalKey struct{}
-
-// WithPrincipal returns a context whose requests are those of a principal whom
-// somebody else, the portal's sessions, has authenticated.
-func WithPrincipal(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, principalKey{}, p)
-}
-
-// Authenticate returns who sends a request, or an *Error with status 401 or 503.
-func (s *Server) Authenticate(r *http.Request) (Principal, error) {
-	if p, ok := r.Context().Value(principalKey{}).(Principal); ok {
-		return p, nil
-	}
-	return s.Auth.authenticate(r)
-}
-
 // Token returns who holds a token: the static one, or one of the issuer's.
 func (s *Server) Token(ctx context.Context, token string) (Principal, error) {
 	return s.Auth.bearer(ctx, token)
 }
 
+// authenticate returns who sends a request, or an *Error with status 401 or 503.
 func (a *Auth) authenticate(r *http.Request) (Principal, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {

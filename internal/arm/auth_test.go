@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -169,6 +170,11 @@ func TestAnIssuerThatIsDown(t *testing.T) {
 	}
 }
 
+// shown is a connection on which a client certificate with that name was verified.
+func shown(name string) *tls.ConnectionState {
+	return &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{Subject: pkix.Name{CommonName: name}}}}}
+}
+
 // TestRoles tries each role on each kind of request, on the scope and beside it.
 func TestRoles(t *testing.T) {
 	s := newService(t)
@@ -198,7 +204,7 @@ func TestRoles(t *testing.T) {
 	}
 	do := func(role, method, path, body string) answer {
 		r := httptest.NewRequestWithContext(t.Context(), method, "https://synod.example:8400"+path, strings.NewReader(body))
-		r = r.WithContext(WithPrincipal(r.Context(), Principal{Name: "cert:" + role, Via: "a test"}))
+		r.TLS = shown(role)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		return answer{w.Code, w.Header(), w.Body.String()}
@@ -217,7 +223,7 @@ func TestRoles(t *testing.T) {
 			s.finish(t)
 			if !may {
 				least := map[Right]string{Read: "reader", Govern: "member", Operate: "operator", Write: "operator", Delete: "owner", Grant: "owner"}[r.right]
-				for _, word := range []string{"cert:" + role, "by a test", role + " on " + mine, "needs the role", "synod server roles add cert:" + role + " " + least} {
+				for _, word := range []string{"cert:" + role, "by a client certificate", role + " on " + mine, "needs the role", "synod server roles add cert:" + role + " " + least} {
 					if !strings.Contains(a.body, word) {
 						t.Errorf("%q is not in %s", word, a.body)
 					}
@@ -257,7 +263,7 @@ func TestWhoMayNameAStore(t *testing.T) {
 		asked = ""
 		path := sub + "/providers/Microsoft.ConfidentialLedger/backups?api-version=" + OwnVersion + "&uri=" + url.QueryEscape(address)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://synod.example:8400"+path, http.NoBody)
-		r = r.WithContext(WithPrincipal(r.Context(), Principal{Name: "cert:" + role, Via: "a test"}))
+		r.TLS = shown(role)
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		return answer{w.Code, w.Header(), w.Body.String()}

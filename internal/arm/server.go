@@ -136,7 +136,7 @@ func (s *Server) serve(c *call) error {
 	found, params, allowed := findRoute(c.r.Method, c.r.URL.EscapedPath())
 	c.route, c.params = found, params
 	if found == nil || found.right != open {
-		p, err := s.Authenticate(c.r)
+		p, err := s.Auth.authenticate(c.r)
 		if err != nil {
 			return err
 		}
