@@ -449,6 +449,15 @@ func (w *watcher) statusOf(o *Observed) []arm.NodeStatus {
 	return all
 }
 
+// restPaused says of nodes that do not run that they are not to.
+func restPaused(nodes []arm.NodeStatus) {
+	for i := range nodes {
+		if nodes[i].PID == 0 {
+			nodes[i].Health, nodes[i].Reason = arm.HealthUnknown, "paused"
+		}
+	}
+}
+
 func (w *watcher) nodeStatus(o *Observed, n NodeView) arm.NodeStatus {
 	s := arm.NodeStatus{
 		Ordinal: n.Ordinal, NodeID: n.NodeID, Zone: n.Zone, Address: n.Address, Release: n.Release, PID: n.PID,

@@ -357,6 +357,9 @@ func (w *worker) tell(ctx context.Context, steps []Step) {
 	}
 	if o.Service.Known || len(o.Nodes) == 0 || !slices.ContainsFunc(o.Nodes, func(n NodeView) bool { return n.Alive }) {
 		s.Nodes = w.watcher.statusOf(o)
+		if w.net.Desired.RunningState == arm.RunningPaused {
+			restPaused(s.Nodes)
+		}
 	}
 	if s.Release == "" && o.Service.Known {
 		s.Release = o.Target
