@@ -35,7 +35,7 @@ const known: Record<string, (a: Args) => string> = {
   remove_js_app: () => 'Removes the application',
   set_constitution: () => 'Replaces the constitution: the rules by which all of this is decided',
   set_recovery_threshold: a => `Sets that ${short(a.recovery_threshold)} shares recover the service`,
-  transition_service_to_open: () => 'Opens the service to users',
+  transition_service_to_open: a => (a.previous_service_identity ? 'Opens the recovered service, which has a new identity: its members’ shares are asked for next' : 'Opens the service to users'),
   transition_node_to_trusted: a => `Trusts node ${short(a.node_id)}`,
   remove_node: a => `Removes node ${short(a.node_id)}`,
   set_jwt_issuer: a => `Accepts tokens of ${short(a.issuer)}`,

@@ -61,7 +61,10 @@ export function Plot({ title, times, series, unit, events }: { title: string; ti
       }, latest.current, box.current!)
     }
     draw()
-    const resize = new ResizeObserver(() => plot.current?.setSize({ width: Math.max(240, box.current!.clientWidth), height: 180 }))
+    const resize = new ResizeObserver(() => {
+      // It is told once more when the page is left and its box is gone.
+      if (box.current) plot.current?.setSize({ width: Math.max(240, box.current.clientWidth), height: 180 })
+    })
     resize.observe(box.current!)
     const dark = matchMedia('(prefers-color-scheme: dark)')
     dark.addEventListener('change', draw)
