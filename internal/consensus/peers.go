@@ -187,8 +187,8 @@ func (r *Replica) transfer() {
 	}
 }
 
-// successor is the active voter with the longest log among those allowed, 0 if
-// there is none or if the active ones are no quorum. In a joint configuration those
+// successor is the active voter with the longest log among those allowed whom this
+// leader can give what it lacks, 0 if there is none or if the active ones are no quorum. In a joint configuration those
 // that leave it may lead, too. This node is one of them if
 // it stays for now.
 func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
@@ -210,7 +210,10 @@ func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 		if i < len(voters) {
 			active++
 		}
-		if allowed(id) && (best == 0 || p.Match > match) {
+		// Raft hands over once the other has all of the log: to one that lacks what is
+		// before this log it never does, and meanwhile nobody helps it (see rescue).
+		behind := p.Next < uint64(r.store.first)
+		if !behind && allowed(id) && (best == 0 || p.Match > match) {
 			best, match = id, p.Match
 		}
 	}

@@ -39,6 +39,17 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestSeedsThatFailed runs seeds that a longer campaign has found: in the first three
+// a leader that retires handed over, again and again, to the one voter that stays,
+// which lacked what was before its log.
+func TestSeedsThatFailed(t *testing.T) {
+	for _, seed := range []uint64{226915, 235555, 238627, 37086, 37438, 1167, 4081} {
+		if _, err := Run(at(seed, NoBug)); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
+
 // TestSigned runs a few seeds with real signatures.
 func TestSigned(t *testing.T) {
 	for seed := range uint64(4) {
