@@ -92,7 +92,7 @@ export function AppPage({ n }: PageProps) {
       <Panel title="Versions in the ledger" actions={<Mark kind="reported" />}>
         {past.isLoading && <Loading what="the ledger" />}
         {past.error && <p className="muted">The ledger is not on the control plane’s machine: earlier versions are not listed.</p>}
-        {past.data && !past.data.length && <p className="muted">{now.data?.endpoints.length ? 'No member has deployed one yet: what is in force came with the network.' : 'No proposal has deployed an application yet.'}</p>}
+        {past.data && now.data && !past.data.length && <p className="muted">{now.data.endpoints.length ? 'No member has deployed one yet: what is in force came with the network.' : 'No proposal has deployed an application yet.'}</p>}
         <ul className="steps">
           {past.data?.map(v => (
             <li key={v.digest}><span aria-hidden="true">●</span><div className="body">Proposed at <b>{v.tx}</b>, {endpointsOf(v.bundle).length} endpoints <Hash value={v.digest} label="the bundle's digest" /></div>

@@ -28,7 +28,7 @@ export function Members({ n }: PageProps) {
       {loading && <Loading what="the members" />}
       {error ? <ProblemView error={error} /> : null}
       {done && <p role="status"><Status tone="healthy">{done}</Status></p>}
-      <p className="prose">{voters.length} of {members.filter(m => !isOperator(m)).length} members are active{voters.length > 0 && `: ${Math.floor(voters.length / 2) + 1} votes carry a proposal`}. {recovery.length} hold a recovery share. <Mark kind="reported" /></p>
+      {members.length > 0 && <p className="prose">{voters.length} of {members.filter(m => !isOperator(m)).length} members are active{voters.length > 0 && `: ${Math.floor(voters.length / 2) + 1} votes carry a proposal`}. {recovery.length} hold a recovery share. <Mark kind="reported" /></p>}
       {members.length > 0 && (
         <Panel flush title="Members">
           <table className="cards">

@@ -22,7 +22,9 @@ export function NetworkSettings({ n }: PageProps) {
       </Panel>
       <Panel title="Pause and delete">
         <div className="row">
-          <Act intent={setRunning(n, paused ? 'Active' : 'Paused')} why={busy} confirm={<p>{paused ? 'Nodes start again from their ledgers and the sealed secrets.' : 'All nodes stop. Nothing is lost; nobody can read or write until it is resumed.'}</p>} />
+          <Act intent={setRunning(n, paused ? 'Active' : 'Paused')} why={busy} confirm={<p>{paused
+            ? 'Nodes start again from their ledgers. If members have allowed sealed resume, the service goes on as itself. Otherwise this is a recovery: the service gets a new identity, members vote to open it and submit their shares under Recovery.'
+            : 'All nodes stop, and nobody can read or write until it is resumed. The ledger stays; keys that are in nodes’ memory alone go. Unless members have allowed sealed resume (set_sealed_resume), resuming is a recovery: a new service identity, members’ votes and their shares.'}</p>} />
           <Act intent={setDeleteProtection(n, !n.deleteProtection)} why={busy} confirm={<p>{n.deleteProtection ? 'After this the network can be deleted.' : 'The network can then not be deleted until this is undone.'}</p>} />
           <Act danger intent={remove(n)} type={n.name} why={n.deleteProtection ? 'Protected from deletion.' : undefined} confirm={<p>Stops all nodes and removes their ledgers. <b>What is not in a backup is gone.</b> {n.status.lastBackup ? <>The last backup is of <Time at={n.status.lastBackup.at} />.</> : 'There is no backup.'}</p>} />
         </div>

@@ -59,7 +59,7 @@ export function Recovery({ n }: PageProps) {
           return <li key={m.memberId}><span aria-hidden="true">{sent ? '✓' : '○'}</span><div className="body"><b>{memberName(m, m.memberId)}</b> {mine && <span className="tag">{mine.decrypter ? 'key here' : 'signing key here, encryption key elsewhere'}</span>}</div>
             {waiting ? sent ? <span className="muted">has sent a share</span> : mine?.decrypter ? <Button kind="primary" onPress={() => void decrypt(mine)}>Submit the share of {memberName(m, m.memberId)}</Button> : <span>has to send a share</span> : <span className="muted">holds a share</span>}</li>
         })}</ul>
-        {!holders.length && <p className="s-attention">No active member holds a share: private data could not be recovered.</p>}
+        {members.length > 0 && !holders.length && <p className="s-attention">No active member holds a share: private data could not be recovered.</p>}
         {threshold !== undefined && holders.length > 0 && holders.length <= threshold && holders.length > 1 && <p className="s-attention">If one more holder loses the key, recovery is impossible.</p>}
       </Panel>
       <Panel title="Now">

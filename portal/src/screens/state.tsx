@@ -38,7 +38,7 @@ export function attention(n: Network): Attention[] {
   }
   for (const node of s.nodes ?? []) {
     if (node.health === 'NeedsReplacement') out.push({ tone: 'attention', text: `Node ${node.ordinal} is being given up${node.reason ? `: ${node.reason}` : ''}`, to: `${at}/nodes`, action: 'Nodes' })
-    if (node.health === 'Unknown' && node.role !== 'Retired') out.push({ tone: 'unknown', text: `Node ${node.ordinal} does not answer${node.reason ? `: ${node.reason}` : ''}`, to: `${at}/nodes`, action: 'Nodes' })
+    if (node.health === 'Unknown' && node.role !== 'Retired' && s.runningState !== 'Paused') out.push({ tone: 'unknown', text: `Node ${node.ordinal} does not answer${node.reason ? `: ${node.reason}` : ''}`, to: `${at}/nodes`, action: 'Nodes' })
   }
   const rank: Record<string, number> = { failed: 0, attention: 1, unknown: 2, working: 3, stopped: 4, healthy: 5 }
   return out.sort((a, b) => rank[a.tone]! - rank[b.tone]!)
