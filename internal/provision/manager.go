@@ -101,7 +101,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer cancel()
 	m.running = ctx
 	if err := m.tidyScratch(ctx); err != nil {
-		m.o.Log.Warn("copies of backups are left", "err", err.Error())
+		m.o.Log.WarnContext(ctx, "copies of backups are left", "err", err.Error())
 	}
 	owned.Go(func() { m.keepBackups(ctx) })
 	changes := m.o.Store.Watch(ctx)
