@@ -28,7 +28,7 @@ type object = map[string]any
 type change func(cfg object)
 
 // startNodes starts a service of several nodes, with the logging application,
-// and opens it.
+// and opens it: each node serves the application.
 func startNodes(t testing.TB, nodes int, changes ...change) *service {
 	t.Helper()
 	s := newService(t)
@@ -40,6 +40,9 @@ func startNodes(t testing.TB, nodes int, changes ...change) *service {
 	}
 	s.voting(nodes)
 	s.open()
+	for _, r := range s.nodes {
+		s.ready(r) // a node opens when it knows that this is committed
+	}
 	return s
 }
 

@@ -200,6 +200,9 @@ func TestSealedResumeOfSeveralNodes(t *testing.T) {
 	s.governed()
 	nodes := []*service{s, s.attach(""), s.attach("")}
 	s.open()
+	for _, n := range nodes {
+		n.governed() // the last may not vote yet
+	}
 	s.record(1, "of the first life")
 	s.allowSealing(true)
 	for _, n := range nodes {
