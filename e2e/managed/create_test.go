@@ -76,7 +76,7 @@ func TestMembersWithKeys(t *testing.T) {
 	w.eventually(10*time.Second, "one of two", func() bool {
 		for _, c := range w.network("net2").Status.Conditions {
 			if c.Type == arm.ConditionWaitingForMembers {
-				return c.Message == "the service opens once 2 members who hold recovery keys are active; 1 of 3 are (synod member activate)"
+				return c.Message == "the service opens once 2 of the 3 members who hold recovery keys are active; 1 are so far (synod member activate)"
 			}
 		}
 		return false

@@ -17,6 +17,7 @@ import (
 
 	"synod/client"
 	"synod/internal/attest"
+	"synod/internal/identity"
 )
 
 func newIdentity(env *Env) *cobra.Command {
@@ -35,6 +36,17 @@ func fingerprint(certPEM []byte) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
+// keyFingerprint is the SHA-256 of a certificate's key in hex: it outlives the
+// certificate's renewal, and is what the portal pins.
+func keyFingerprint(certPEM []byte) (string, error) {
+	cert, err := identity.ParseCertPEM(certPEM)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:]), nil
+}
+
 func newIdentityGet(env *Env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "get [--out FILE]",
@@ -43,7 +55,8 @@ func newIdentityGet(env *Env) *cobra.Command {
 certificate is signed by it. That proves only that node and certificate belong
 together: whoever answers at the address may be an impostor. Compare the
 fingerprint with one that you got another way, from a member for instance, or
-name it with --fingerprint.`,
+name it with --fingerprint. That of the key stays when the certificate is renewed;
+it is the one that the portal shows.`,
 		Example: "  synod identity get --url https://127.0.0.1:8000 --out service_cert.pem",
 		Args:    args(cobra.NoArgs),
 	}
@@ -52,7 +65,7 @@ name it with --fingerprint.`,
 	address := f.String("url", orDefault(env.Getenv("SYNOD_URL"), "https://127.0.0.1:8000"), "address of a node (SYNOD_URL)")
 	timeout := f.Duration("timeout", 30*time.Second, "give up after so long")
 	out := f.String("out", "", "where to write the certificate (default standard output)")
-	want := f.String("fingerprint", "", "SHA-256 that the certificate must have, in hex")
+	want := f.String("fingerprint", "", "SHA-256 that the certificate, or its key, must have, in hex")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		id, err := client.FetchIdentity(cmd.Context(), *address, *timeout)
 		if err != nil {
@@ -62,11 +75,15 @@ name it with --fingerprint.`,
 		if err != nil {
 			return err
 		}
-		if *want != "" && !strings.EqualFold(strings.ReplaceAll(*want, ":", ""), sum) {
-			return &unverified{fmt.Errorf("the service at %s has the fingerprint %s, not %s", *address, sum, *want)}
+		key, err := keyFingerprint(id.ServiceCertificate)
+		if err != nil {
+			return err
+		}
+		if named := strings.ToLower(strings.ReplaceAll(*want, ":", "")); named != "" && named != sum && named != key {
+			return &unverified{fmt.Errorf("the service at %s has the fingerprint %s (its key %s), not %s", *address, sum, key, *want)}
 		}
 		if *out == "" && p.format == formatTable {
-			fmt.Fprintf(env.Stderr, "fingerprint %s\n", sum)
+			fmt.Fprintf(env.Stderr, "fingerprint %s\nkey fingerprint %s\n", sum, key)
 			_, err := p.out.Write(id.ServiceCertificate)
 			return err
 		}
@@ -76,9 +93,9 @@ name it with --fingerprint.`,
 			}
 		}
 		return p.line(map[string]any{
-			"fingerprint": sum, "file": *out, "certificate": string(id.ServiceCertificate),
+			"fingerprint": sum, "key_fingerprint": key, "file": *out, "certificate": string(id.ServiceCertificate),
 			"service_status": id.ServiceStatus, "recovery_count": id.RecoveryCount,
-		}, "wrote %s: fingerprint %s (%s)", *out, sum, id.ServiceStatus)
+		}, "wrote %s: fingerprint %s (%s)\nkey fingerprint %s", *out, sum, id.ServiceStatus, key)
 	}
 	return c
 }

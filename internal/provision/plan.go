@@ -588,7 +588,7 @@ func (p *planner) open() {
 			return
 		}
 		p.add(Step{Kind: StepWaitMembers, Ordinal: -1, Reason: "MembersToActivate", Background: true, Message: fmt.Sprintf(
-			"the service opens once %d members who hold recovery keys are active; %d of %d are (synod member activate)", s.Threshold, s.ActiveHolders, s.Holders)})
+			"the service opens once %d of the %d members who hold recovery keys are active; %d are so far (synod member activate)", s.Threshold, s.Holders, s.ActiveHolders)})
 	case "Recovering":
 		if s.Resumes {
 			p.wait("Resuming", "the service goes on from what its nodes have sealed, once they are back")
