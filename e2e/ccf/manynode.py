@@ -180,7 +180,7 @@ def leave_unsigned():
 def run_steps(group, args):
     if group.get("partitioner"):
         import iptc
-        import infra.partitions
+        from infra import partitions as cut
     txs = infra.logging_app.LoggingTxs("user0")
     partitioned = group.get("partitioner", False)
     with infra.network.network(
@@ -190,7 +190,7 @@ def run_steps(group, args):
         for name, keywords, until in group["steps"]:
             yield name, *judge(name, until, network, args, **keywords)
             if until:  # the rules of a function that did not come to its end
-                iptc.easy.flush_chain("filter", infra.partitions.CCF_IPTABLES_CHAIN)
+                iptc.easy.flush_chain("filter", cut.CCF_IPTABLES_CHAIN)
                 network.wait_for_primary_unanimity()
                 if len(network.get_joined_nodes()) > group["nodes"]:
                     network.resize(group["nodes"], args)
