@@ -83,6 +83,9 @@ func (r *Replica) reconfigure() {
 	if reached(r.conf, wanted) {
 		return
 	}
+	if !maps.Equal(wanted, r.wish) {
+		r.wish, r.wishAt = maps.Clone(wanted), r.applied.SeqNo
+	}
 	joint := len(r.conf.GetVotersOutgoing()) > 0
 	switch {
 	case joint && !slices.Contains(r.conf.GetVoters(), r.cfg.ID):
@@ -204,6 +207,9 @@ func (r *Replica) follows(wanted Membership) func(uint64) bool {
 			begin = max(begin, r.cfg.Begins(id))
 		}
 	}
+	// Who has died a moment ago still counts as heard of, but has not taken what was
+	// committed when the change was asked for.
+	begin = max(begin, r.wishAt)
 	progress := r.progress()
 	return func(id uint64) bool { return r.answers(id) && progress[id].Match >= uint64(begin) }
 }

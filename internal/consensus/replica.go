@@ -178,6 +178,8 @@ type Replica struct {
 
 	// owned by the replica goroutine
 	raft     *raft.RawNode
+	wish     Membership // that was last asked for, and what was committed when it was seen
+	wishAt   synod.SeqNo
 	conf     *pb.ConfState // after the newest applied change
 	leading  bool
 	created  bool                   // the service's first transaction is ordered
