@@ -100,25 +100,17 @@ func (s *Store) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) 
 }
 
 func (s *Store) audit(ctx context.Context, where string, args ...any) ([]AuditEntry, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT seq, at, principal, action, target, result, request_id, hash FROM audit `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read audit log: %w", err)
+	return list(ctx, s, "read audit log", scanAudit, `SELECT seq, at, principal, action, target, result, request_id, hash FROM audit `+where, args...)
+}
+
+func scanAudit(row scanner) (AuditEntry, error) {
+	var e AuditEntry
+	var at string
+	err := row.Scan(&e.Seq, &at, &e.Principal, &e.Action, &e.Target, &e.Result, &e.RequestID, &e.Hash)
+	if err == nil {
+		e.At, err = parseTime(at)
 	}
-	defer rows.Close()
-	var all []AuditEntry
-	for rows.Next() {
-		var e AuditEntry
-		var at string
-		err := rows.Scan(&e.Seq, &at, &e.Principal, &e.Action, &e.Target, &e.Result, &e.RequestID, &e.Hash)
-		if err == nil {
-			e.At, err = parseTime(at)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read audit log: %w", err)
-		}
-		all = append(all, e)
-	}
-	return all, rows.Err()
+	return e, err
 }
 
 // VerifyAudit reads the whole audit log and checks that each entry follows from

@@ -186,14 +186,8 @@ func (s *Server) listBackups(c *call) error {
 // after a restore that failed; OwnVersion may restore in place.
 func (s *Server) restore(c *call) error {
 	id := c.id()
-	if err := checkID(id); err != nil {
-		return err
-	}
-	g, err := s.group(c)
+	g, err := s.place(c, id)
 	if err != nil {
-		return err
-	}
-	if err := s.checkRegistered(c); err != nil {
 		return err
 	}
 	var in restoreBody
@@ -249,24 +243,27 @@ func (s *Server) restore(c *call) error {
 	}
 	n.Desired.Deleted, n.Desired.DeleteProtection, n.Desired.RunningState = false, false, RunningActive
 	n.Desired.RestoreFrom = &from
-	n.Status, n.ModifiedBy = Status{}, c.principal.Name
-	return s.restoreAs(c, n, RestoreInput{RestoreSource: from}, cond)
+	n.Status = Status{}
+	return s.startWith(c, n, cond, KindRestore, RestoreInput{RestoreSource: from})
 }
 
 func (s *Server) restoreInPlace(c *call, n Network, from RestoreSource) error {
 	if n.Desired.Deleted {
 		return errorf(http.StatusConflict, CodeOperationNotAllowed, "", "The network %q is being deleted.", n.ID.Name)
 	}
-	n.Desired.RestoreFrom, n.ModifiedBy = &from, c.principal.Name
-	return s.restoreAs(c, n, RestoreInput{RestoreSource: from, InPlace: true}, Precondition{Match: n.ETag})
+	n.Desired.RestoreFrom = &from
+	return s.startWith(c, n, Precondition{Match: n.ETag}, KindRestore, RestoreInput{RestoreSource: from, InPlace: true})
 }
 
-func (s *Server) restoreAs(c *call, n Network, input RestoreInput, cond Precondition) error {
+// startWith stores what is wanted of a network and begins the operation that brings it
+// about, in one.
+func (s *Server) startWith(c *call, n Network, cond Precondition, kind string, input any) error {
 	b, err := json.Marshal(input)
 	if err != nil {
 		return err
 	}
-	op := Operation{Kind: KindRestore, Input: b, RequestedBy: c.principal.Name, RequestID: c.requestID}
+	n.ModifiedBy = c.principal.Name
+	op := Operation{Kind: kind, Input: b, RequestedBy: c.principal.Name, RequestID: c.requestID}
 	stored, err := s.Store.PutDesired(c.r.Context(), n, cond, &op)
 	if err != nil {
 		return err
@@ -325,20 +322,10 @@ func (s *Server) upgrade(c *call) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(UpgradeInput{Release: n.Desired.Release})
-	if err != nil {
-		return err
-	}
 	if cond.Match == "" {
 		cond.Match = n.ETag
 	}
-	n.ModifiedBy = c.principal.Name
-	op := Operation{Kind: KindUpgrade, Input: b, RequestedBy: c.principal.Name, RequestID: c.requestID}
-	stored, err := s.Store.PutDesired(c.r.Context(), n, cond, &op)
-	if err != nil {
-		return err
-	}
-	return s.started(c, stored, op)
+	return s.startWith(c, n, cond, KindUpgrade, UpgradeInput{Release: n.Desired.Release})
 }
 
 // renew renews node and service certificates now.

@@ -64,19 +64,26 @@ func (s *Server) headNetwork(c *call) error {
 	return c.empty(http.StatusNoContent)
 }
 
+// place is the group that a network may be made in: its name can be one, and the
+// subscription may have networks.
+func (s *Server) place(c *call, id NetworkID) (group, error) {
+	if err := checkID(id); err != nil {
+		return group{}, err
+	}
+	g, err := s.group(c)
+	if err != nil {
+		return group{}, err
+	}
+	return g, s.checkRegistered(c)
+}
+
 // putNetwork creates a network or changes one. It answers 201 with an
 // operation even if there is nothing to do, the one first answer that every
 // client takes; a repeated request gets the operation that runs already.
 func (s *Server) putNetwork(c *call) error {
 	id := c.id()
-	if err := checkID(id); err != nil {
-		return err
-	}
-	g, err := s.group(c)
+	g, err := s.place(c, id)
 	if err != nil {
-		return err
-	}
-	if err := s.checkRegistered(c); err != nil {
 		return err
 	}
 	cond, err := c.precondition()

@@ -93,25 +93,17 @@ func (s *Store) RoleAssignments(ctx context.Context, principals ...string) ([]Ro
 			args = append(args, p)
 		}
 	}
-	rows, err := s.read.QueryContext(ctx, query+` ORDER BY principal, scope, role`, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list roles: %w", err)
+	return list(ctx, s, "list roles", scanRole, query+` ORDER BY principal, scope, role`, args...)
+}
+
+func scanRole(row scanner) (RoleAssignment, error) {
+	var a RoleAssignment
+	var added string
+	err := row.Scan(&a.Principal, &a.Role, &a.Scope, &added, &a.AddedBy)
+	if err == nil {
+		a.AddedAt, err = parseTime(added)
 	}
-	defer rows.Close()
-	var all []RoleAssignment
-	for rows.Next() {
-		var a RoleAssignment
-		var added string
-		err := rows.Scan(&a.Principal, &a.Role, &a.Scope, &added, &a.AddedBy)
-		if err == nil {
-			a.AddedAt, err = parseTime(added)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list roles: %w", err)
-		}
-		all = append(all, a)
-	}
-	return all, rows.Err()
+	return a, err
 }
 
 // within reports whether the resource id is scope or below it. Both are in any

@@ -179,6 +179,27 @@ type querier interface {
 // timeForm sorts as text.
 const timeForm = "2006-01-02T15:04:05.000000000Z"
 
+// scanner is a row, alone or of several.
+type scanner interface{ Scan(into ...any) error }
+
+// list runs a query and returns what scan makes of each row.
+func list[T any](ctx context.Context, s *Store, what string, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := s.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

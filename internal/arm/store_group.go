@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 )
 
@@ -36,20 +35,11 @@ func (s *Store) addSubscription(ctx context.Context, id string) error {
 }
 
 func (s *Store) subscriptions(ctx context.Context) ([]subscription, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, name FROM subscriptions ORDER BY created_at, id`)
-	if err != nil {
-		return nil, fmt.Errorf("list subscriptions: %w", err)
+	scan := func(row scanner) (one subscription, err error) {
+		err = row.Scan(&one.ID, &one.Name)
+		return one, err
 	}
-	defer rows.Close()
-	var all []subscription
-	for rows.Next() {
-		var one subscription
-		if err := rows.Scan(&one.ID, &one.Name); err != nil {
-			return nil, fmt.Errorf("list subscriptions: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, rows.Err()
+	return list(ctx, s, "list subscriptions", scan, `SELECT id, name FROM subscriptions ORDER BY created_at, id`)
 }
 
 // putGroup stores a group, and its subscription if that is new. It reports
@@ -111,20 +101,7 @@ func (s *Store) group(ctx context.Context, subscription, name string) (group, er
 }
 
 func (s *Store) groups(ctx context.Context, subscription string) ([]group, error) {
-	rows, err := s.read.QueryContext(ctx, groupQuery+` WHERE subscription = ? ORDER BY name`, subscription)
-	if err != nil {
-		return nil, fmt.Errorf("list groups: %w", err)
-	}
-	defer rows.Close()
-	var all []group
-	for rows.Next() {
-		g, err := scanGroup(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list groups: %w", err)
-		}
-		all = append(all, g)
-	}
-	return all, rows.Err()
+	return list(ctx, s, "list groups", scanGroup, groupQuery+` WHERE subscription = ? ORDER BY name`, subscription)
 }
 
 // markGroup says whether a group goes away with the last of its networks; an

@@ -50,20 +50,7 @@ func (s *Store) Networks(ctx context.Context, filter Filter) ([]Network, error) 
 		query += " LIMIT ?"
 		args = append(args, filter.Limit)
 	}
-	rows, err := s.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", err)
-	}
-	defer rows.Close()
-	var all []Network
-	for rows.Next() {
-		n, err := s.scanNetwork(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list networks: %w", err)
-		}
-		all = append(all, n)
-	}
-	return all, rows.Err()
+	return list(ctx, s, "list networks", s.scanNetwork, query, args...)
 }
 
 // Network returns the network with id, or ErrNotFound.
@@ -91,8 +78,6 @@ func (s *Store) NetworkNamed(ctx context.Context, name string) (Network, error) 
 	}
 	return found[0], nil
 }
-
-type scanner interface{ Scan(into ...any) error }
 
 func (s *Store) scanNetwork(row scanner) (Network, error) {
 	var n Network

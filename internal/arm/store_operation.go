@@ -151,20 +151,7 @@ func (s *Store) Operations(ctx context.Context, id NetworkID, limit int) ([]Oper
 }
 
 func (s *Store) operations(ctx context.Context, where string, args ...any) ([]Operation, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+operationColumns+` FROM operations `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list operations: %w", err)
-	}
-	defer rows.Close()
-	var all []Operation
-	for rows.Next() {
-		op, err := s.scanOperation(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list operations: %w", err)
-		}
-		all = append(all, op)
-	}
-	return all, rows.Err()
+	return list(ctx, s, "list operations", s.scanOperation, `SELECT `+operationColumns+` FROM operations `+where, args...)
 }
 
 // UpdateOperation stores op's Status, Steps, Result and Error; one whose Status
