@@ -87,7 +87,11 @@ func TestStores(t *testing.T) {
 	for name, st := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
-			if err := Probe(ctx, st); err != nil {
+			store(t, st, "a", []byte("text"))
+			if got := get(t, st, "a"); string(got) != "text" {
+				t.Errorf("gave back %q", got)
+			}
+			if err := st.Delete(ctx, "a"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := st.Get(ctx, "b/none"); !errors.Is(err, ErrNotFound) {

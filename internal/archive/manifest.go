@@ -97,8 +97,8 @@ func parseManifest(b []byte, name string) (*Manifest, error) {
 		dir, base := path.Split(f.Path)
 		switch dir {
 		case ledgerDir + "/":
-			n, ok := ledger.ParseName(base)
-			if !ok || !n.Committed || n.Recovery || n.Ignored {
+			n, ok := committedChunk(base)
+			if !ok {
 				return nil, fmt.Errorf("%q is no file of a committed ledger", f.Path)
 			}
 			if n.Start != next {

@@ -35,28 +35,6 @@ type Store interface {
 	String() string
 }
 
-// Probe writes, reads and deletes one small object: what a store must allow.
-func Probe(ctx context.Context, st Store) error {
-	const text = "written by synod to see whether backups can be kept here\n"
-	key := fmt.Sprintf(".probe-%d", time.Now().UnixNano())
-	if err := st.Put(ctx, key, strings.NewReader(text), int64(len(text))); err != nil {
-		return fmt.Errorf("write to %s: %w", st, err)
-	}
-	r, err := st.Get(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read from %s: %w", st, err)
-	}
-	got, err := io.ReadAll(io.LimitReader(r, 1024))
-	r.Close()
-	if err != nil || string(got) != text {
-		return fmt.Errorf("%s gave back other bytes than were written (%w)", st, err)
-	}
-	if err := st.Delete(ctx, key); err != nil {
-		return fmt.Errorf("delete in %s: %w", st, err)
-	}
-	return nil
-}
-
 // checkKey refuses what is not a plain relative path.
 func checkKey(key string) error {
 	if key == "" || len(key) > 512 || path.Clean(key) != key || path.IsAbs(key) ||

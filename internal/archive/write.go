@@ -116,29 +116,24 @@ type chunk struct {
 func chunksAfter(last synod.SeqNo, dirs []string) ([]chunk, error) {
 	byStart := map[synod.SeqNo]chunk{}
 	highest := last
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
+	err := eachFile(dirs, func(dir string, e os.DirEntry) error {
+		n, ok := committedChunk(e.Name())
+		if !ok {
+			return nil
 		}
+		if _, ok := byStart[n.Start]; ok { // directories that are named first win
+			return nil
+		}
+		info, err := e.Info()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, e := range entries {
-			n, ok := ledger.ParseName(e.Name())
-			if !ok || !n.Committed || n.Recovery || n.Ignored {
-				continue
-			}
-			if _, ok := byStart[n.Start]; ok { // directories that are named first win
-				continue
-			}
-			info, err := e.Info()
-			if err != nil {
-				return nil, err
-			}
-			byStart[n.Start] = chunk{n, filepath.Join(dir, e.Name()), info.Size()}
-			highest = max(highest, n.End)
-		}
+		byStart[n.Start] = chunk{n, filepath.Join(dir, e.Name()), info.Size()}
+		highest = max(highest, n.End)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	var found []chunk
 	for {
@@ -162,30 +157,46 @@ type foundSnapshot struct {
 
 func newestSnapshot(dirs []string) (*foundSnapshot, error) {
 	var best *foundSnapshot
+	err := eachFile(dirs, func(dir string, e os.DirEntry) error {
+		n, ok := ledger.ParseSnapshotName(e.Name())
+		if !ok || !n.Committed || best != nil && n.SeqNo <= best.seqno {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Size() > 0 {
+			best = &foundSnapshot{local{snapshotDir + "/" + e.Name(), filepath.Join(dir, e.Name()), info.Size()}, n.SeqNo}
+		}
+		return nil
+	})
+	return best, err
+}
+
+// eachFile visits what is in the directories, as far as they are there.
+func eachFile(dirs []string, visit func(dir string, e os.DirEntry) error) error {
 	for _, dir := range dirs {
 		entries, err := os.ReadDir(dir)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, e := range entries {
-			n, ok := ledger.ParseSnapshotName(e.Name())
-			if !ok || !n.Committed || best != nil && n.SeqNo <= best.seqno {
-				continue
+			if err := visit(dir, e); err != nil {
+				return err
 			}
-			info, err := e.Info()
-			if err != nil {
-				return nil, err
-			}
-			if info.Size() == 0 {
-				continue
-			}
-			best = &foundSnapshot{local{snapshotDir + "/" + e.Name(), filepath.Join(dir, e.Name()), info.Size()}, n.SeqNo}
 		}
 	}
-	return best, nil
+	return nil
+}
+
+// committedChunk reads the name of a ledger file that changes no more.
+func committedChunk(name string) (ledger.Name, bool) {
+	n, ok := ledger.ParseName(name)
+	return n, ok && n.Committed && !n.Recovery && !n.Ignored
 }
 
 // copyAll stores the files and adds them to the manifest, which stays as it
@@ -252,7 +263,7 @@ func LedgerReach(src Source) (last synod.SeqNo) {
 			continue // a node that is gone meanwhile has none
 		}
 		for _, e := range entries {
-			if n, ok := ledger.ParseName(e.Name()); ok && n.Committed && !n.Recovery && !n.Ignored {
+			if n, ok := committedChunk(e.Name()); ok {
 				last = max(last, n.End)
 			}
 		}

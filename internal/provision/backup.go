@@ -47,7 +47,7 @@ func (m *Manager) backup(ctx context.Context, n arm.Network, op arm.Operation, r
 	}
 	name := strings.ToLower(n.ID.Name) + "-" + op.StartedAt.UTC().Format("20060102-150405")
 	report("RotateLedger", arm.OperationRunning, "the network ends its ledger file and takes a snapshot")
-	if err := m.rotate(ctx, n, true); err != nil {
+	if err := m.rotate(ctx, n); err != nil {
 		return nil, fmt.Errorf("have the network end its ledger file: %w", err)
 	}
 	src, err := m.source(ctx, n)
@@ -194,10 +194,9 @@ func (m *Manager) source(ctx context.Context, n arm.Network) (archive.Source, er
 	return src, nil
 }
 
-// rotate has a running network write a snapshot, if that is wanted, and end its
-// ledger file, and waits until what was committed before is in files that change no
+// rotate has a running network write a snapshot and end its ledger file, and waits until what was committed before is in files that change no
 // more. Of a network that does not run, what it has is what there is.
-func (m *Manager) rotate(ctx context.Context, n arm.Network, snapshot bool) error {
+func (m *Manager) rotate(ctx context.Context, n arm.Network) error {
 	c, err := m.primary(n)
 	if c == nil {
 		return err
@@ -205,16 +204,14 @@ func (m *Manager) rotate(ctx context.Context, n arm.Network, snapshot bool) erro
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, rotateTimeout)
 	defer cancel()
-	if snapshot {
-		tx, err := m.o.Operator.acted(ctx, c, client.Action{Name: "trigger_snapshot"})
-		if err != nil {
-			return err
-		}
-		if err := m.await(ctx, n, "a snapshot", func(src archive.Source) bool { return archive.SnapshotReach(src) >= tx.SeqNo }); err != nil {
-			return err
-		}
+	tx, err := m.o.Operator.acted(ctx, c, client.Action{Name: "trigger_snapshot"})
+	if err != nil {
+		return err
 	}
-	tx, err := m.o.Operator.acted(ctx, c, client.Action{Name: "trigger_ledger_chunk"})
+	if err := m.await(ctx, n, "a snapshot", func(src archive.Source) bool { return archive.SnapshotReach(src) >= tx.SeqNo }); err != nil {
+		return err
+	}
+	tx, err = m.o.Operator.acted(ctx, c, client.Action{Name: "trigger_ledger_chunk"})
 	if err != nil {
 		return err
 	}

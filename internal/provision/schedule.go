@@ -137,7 +137,7 @@ func (m *Manager) appendLive(ctx context.Context, n arm.Network, progress archiv
 		return arm.BackupRecord{}, err
 	}
 	if state := m.backupState(n.ID); time.Since(state.rotated) >= liveEvery && reached(n) > state.last.Seqno+liveEntries {
-		if err := m.rotate(ctx, n, true); err != nil {
+		if err := m.rotate(ctx, n); err != nil {
 			return arm.BackupRecord{}, err
 		}
 		m.rotated(n.ID)
