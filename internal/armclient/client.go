@@ -23,7 +23,6 @@ type Config struct {
 	URL        string // https://host:port
 	Authority  []byte // certificates that may vouch for the server, PEM; nil for the system's
 	Token      string // sent as a bearer token; "" for none
-	Identity   *tls.Certificate
 	APIVersion string // for calls without their own
 }
 
@@ -49,9 +48,6 @@ func Dial(cfg Config) (*Client, error) {
 		if !trust.RootCAs.AppendCertsFromPEM(cfg.Authority) {
 			return nil, errors.New("the server's authority is no PEM certificate")
 		}
-	}
-	if cfg.Identity != nil {
-		trust.Certificates = []tls.Certificate{*cfg.Identity}
 	}
 	transport := &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 	return &Client{base: base, cfg: cfg, http: &http.Client{
@@ -114,7 +110,6 @@ func (u *untrusted) Hint() string {
 // query has none. In is sent as JSON unless nil.
 type Call struct {
 	Method, Path string
-	IfMatch      string
 	In           any
 }
 
@@ -140,9 +135,6 @@ func (c *Client) Do(ctx context.Context, call Call, out any) (*Answer, error) {
 	req.Header.Set("Accept", "application/json")
 	if call.In != nil {
 		req.Header.Set("Content-Type", "application/json")
-	}
-	if call.IfMatch != "" {
-		req.Header.Set("If-Match", call.IfMatch)
 	}
 	if c.cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)

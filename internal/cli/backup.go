@@ -41,25 +41,13 @@ reads them back and verifies every entry, root and signature.
 	to := c.Flags().String("to", "", "address of the store, if not the network's own")
 	noWait := c.Flags().Bool("no-wait", false, "do not wait until it is done")
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		path, err := name.path(cmd, argv)
-		if err != nil {
-			return err
-		}
-		ctx, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, path, done, err := name.dialAt(cmd, argv)
 		if err != nil {
 			return err
 		}
 		defer done()
 		call := armclient.Call{Method: http.MethodPost, Path: path + "/backup", In: arm.BackupInput{URI: *to}}
-		op, err := n.operate(ctx, cl, call, *noWait, nil)
-		if err != nil || op == nil {
-			return err
-		}
-		var made arm.MessageResult
-		if err := op.Result(&made); err != nil {
-			return err
-		}
-		return p.line(made, "%s", made.Message)
+		return n.message(ctx, cl, call, *noWait, p)
 	}
 	return c
 }
@@ -208,11 +196,7 @@ after every loss of all nodes; "synod network health" says for whom it waits.
 	location := f.StringP("location", "l", "", "where the network is to be, a label")
 	noWait := f.Bool("no-wait", false, "do not wait until its nodes are there")
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		path, err := name.path(cmd, argv[:1])
-		if err != nil {
-			return err
-		}
-		ctx, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, path, done, err := name.dialAt(cmd, argv[:1])
 		if err != nil {
 			return err
 		}
@@ -278,15 +262,7 @@ data stays closed: that takes members' shares.`,
 			return err
 		}
 		defer done()
-		op, err := n.operate(ctx, cl, armclient.Call{Method: http.MethodPost, Path: path + "/rehearse", In: body}, *noWait, nil)
-		if err != nil || op == nil {
-			return err
-		}
-		var made arm.MessageResult
-		if err := op.Result(&made); err != nil {
-			return err
-		}
-		return p.line(made, "%s", made.Message)
+		return n.message(ctx, cl, armclient.Call{Method: http.MethodPost, Path: path + "/rehearse", In: body}, *noWait, p)
 	}
 	return c
 }

@@ -122,6 +122,16 @@ func (n *networkName) path(c *cobra.Command, args []string) (string, error) {
 	return n.groupPath() + "/providers/Microsoft.ConfidentialLedger/managedCCFs/" + url.PathEscape(n.name), nil
 }
 
+// dialAt is path and dial in one.
+func (n *networkName) dialAt(c *cobra.Command, args []string) (context.Context, *armclient.Client, string, func(), error) {
+	path, err := n.path(c, args)
+	if err != nil {
+		return nil, nil, "", nil, err
+	}
+	ctx, cl, done, err := n.dial(c.Context())
+	return ctx, cl, path, done, err
+}
+
 func (n *control) subscriptionPath() string {
 	return "/subscriptions/" + url.PathEscape(n.subscription)
 }
@@ -141,28 +151,27 @@ type networkResource struct {
 }
 
 type networkProperties struct {
-	AppName             string            `json:"appName,omitempty"`
-	AppURI              string            `json:"appUri,omitempty"`
-	IdentityURI         string            `json:"identityServiceUri,omitempty"`
-	ProvisioningState   string            `json:"provisioningState,omitempty"`
-	RunningState        string            `json:"runningState,omitempty"`
-	NodeCount           int               `json:"nodeCount,omitempty"`
-	Members             []memberResource  `json:"memberIdentityCertificates,omitempty"`
-	DeploymentType      *deploymentType   `json:"deploymentType,omitempty"`
-	EnclavePlatform     string            `json:"enclavePlatform,omitempty"`
-	Zones               []string          `json:"zones,omitempty"`
-	Release             string            `json:"release,omitempty"`
-	UpgradeStrategy     string            `json:"upgradeStrategy,omitempty"`
-	Constitution        string            `json:"constitution,omitempty"`
-	Backup              *backupPolicy     `json:"backupPolicy,omitempty"`
-	DeleteProtection    *bool             `json:"deleteProtection,omitempty"`
-	CertificateDays     int               `json:"certificateDays,omitempty"`
-	Conditions          []arm.Condition   `json:"conditions,omitempty"`
-	Nodes               []arm.NodeStatus  `json:"nodes,omitempty"`
-	LastBackup          *arm.BackupRecord `json:"lastBackup,omitempty"`
-	ConstitutionDigest  string            `json:"constitutionDigest,omitempty"`
-	ServiceCertificate  string            `json:"serviceCertificate,omitempty"`
-	CurrentOperationURI string            `json:"currentOperationUri,omitempty"`
+	AppName            string            `json:"appName,omitempty"`
+	AppURI             string            `json:"appUri,omitempty"`
+	IdentityURI        string            `json:"identityServiceUri,omitempty"`
+	ProvisioningState  string            `json:"provisioningState,omitempty"`
+	RunningState       string            `json:"runningState,omitempty"`
+	NodeCount          int               `json:"nodeCount,omitempty"`
+	Members            []memberResource  `json:"memberIdentityCertificates,omitempty"`
+	DeploymentType     *deploymentType   `json:"deploymentType,omitempty"`
+	EnclavePlatform    string            `json:"enclavePlatform,omitempty"`
+	Zones              []string          `json:"zones,omitempty"`
+	Release            string            `json:"release,omitempty"`
+	UpgradeStrategy    string            `json:"upgradeStrategy,omitempty"`
+	Constitution       string            `json:"constitution,omitempty"`
+	Backup             *backupPolicy     `json:"backupPolicy,omitempty"`
+	DeleteProtection   *bool             `json:"deleteProtection,omitempty"`
+	CertificateDays    int               `json:"certificateDays,omitempty"`
+	Conditions         []arm.Condition   `json:"conditions,omitempty"`
+	Nodes              []arm.NodeStatus  `json:"nodes,omitempty"`
+	LastBackup         *arm.BackupRecord `json:"lastBackup,omitempty"`
+	ConstitutionDigest string            `json:"constitutionDigest,omitempty"`
+	ServiceCertificate string            `json:"serviceCertificate,omitempty"`
 }
 
 type deploymentType struct {
@@ -231,6 +240,19 @@ func (n *control) operate(ctx context.Context, c *armclient.Client, call armclie
 		return nil, operationError(err, op, a.Operation)
 	}
 	return op, nil
+}
+
+// message is operate for work whose result is a message, which it prints.
+func (n *control) message(ctx context.Context, c *armclient.Client, call armclient.Call, noWait bool, p *printer) error {
+	op, err := n.operate(ctx, c, call, noWait, nil)
+	if err != nil || op == nil {
+		return err
+	}
+	var made arm.MessageResult
+	if err := op.Result(&made); err != nil {
+		return err
+	}
+	return p.line(made, "%s", made.Message)
 }
 
 // write is operate for a PUT or PATCH of a resource, which it reads again at

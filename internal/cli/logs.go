@@ -35,11 +35,7 @@ each line is an object of its own.`,
 	contains := f.String("contains", "", "only lines with this text")
 	limit := f.Int("limit", 200, "how many of the last lines to begin with")
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		path, err := name.path(cmd, argv)
-		if err != nil {
-			return err
-		}
-		ctx, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, path, done, err := name.dialAt(cmd, argv)
 		if err != nil {
 			return err
 		}

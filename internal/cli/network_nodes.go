@@ -153,13 +153,9 @@ func newNetworkEvents(env *Env) *cobra.Command {
 		Args:    args(cobra.MaximumNArgs(1)),
 	}
 	p := newPrinter(env, c)
-	n, name := newNetworkControl(env, c)
+	_, name := newNetworkControl(env, c)
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		path, err := name.path(cmd, argv)
-		if err != nil {
-			return err
-		}
-		ctx, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, path, done, err := name.dialAt(cmd, argv)
 		if err != nil {
 			return err
 		}

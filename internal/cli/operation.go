@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -27,10 +28,15 @@ type operationResource struct {
 }
 
 func (o *operationResource) took() string {
-	if o.EndTime.IsZero() {
+	return took(o.StartTime, o.EndTime)
+}
+
+// took is how long something took, or that it has not ended.
+func took(from, to time.Time) string {
+	if to.IsZero() {
 		return "…"
 	}
-	return o.EndTime.Sub(o.StartTime).Round(time.Millisecond).String()
+	return to.Sub(from).Round(time.Millisecond).String()
 }
 
 func newOperation(env *Env) *cobra.Command {
@@ -42,13 +48,9 @@ func operationPath(name string) string {
 	return "/providers/Microsoft.ConfidentialLedger/locations/" + defaultLocation + "/operationStatuses/" + url.PathEscape(name)
 }
 
-func newOperationShow(env *Env) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "show OPERATION",
-		Short:   "Show how far an operation is, step by step",
-		Example: "  synod operation show 6f9619ff",
-		Args:    args(cobra.ExactArgs(1)),
-	}
+// newOperationCommand makes a command that asks about one operation.
+func newOperationCommand(env *Env, use, short, example string, run func(context.Context, *armclient.Client, *printer, string) error) *cobra.Command {
+	c := &cobra.Command{Use: use + " OPERATION", Short: short, Example: "  synod operation " + example, Args: args(cobra.ExactArgs(1))}
 	p := newPrinter(env, c)
 	n := newControl(env, c)
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
@@ -57,72 +59,53 @@ func newOperationShow(env *Env) *cobra.Command {
 			return err
 		}
 		defer done()
-		var op operationResource
-		if _, err := cl.Do(ctx, armclient.Call{Method: http.MethodGet, Path: operationPath(argv[0])}, &op); err != nil {
-			return err
-		}
-		if p.format == formatJSON {
-			return p.json(op)
-		}
-		fmt.Fprintf(p.out, "%s %s: %s, %s\n", op.Kind, op.ResourceID, op.Status, op.took())
-		for _, s := range op.Steps {
-			took := "…"
-			if !s.EndedAt.IsZero() {
-				took = s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond).String()
-			}
-			fmt.Fprintf(p.out, "  %-10s %8s  %s%s\n", s.Status, took, s.Name, prefixed(": ", s.Message))
-		}
-		if op.Error != nil {
-			fmt.Fprintf(p.out, "  %s\n", op.Error.Error())
-		}
-		return nil
+		return run(ctx, cl, p, argv[0])
 	}
 	return c
+}
+
+// exampleOperation stands for the identifier of an operation in examples.
+const exampleOperation = "0f9619ff-8b86-4011-b42d-00cf4fc964ff"
+
+func newOperationShow(env *Env) *cobra.Command {
+	return newOperationCommand(env, "show", "Show how far an operation is, step by step", "show "+exampleOperation, showOperation)
+}
+
+func showOperation(ctx context.Context, cl *armclient.Client, p *printer, name string) error {
+	var op operationResource
+	if _, err := cl.Do(ctx, armclient.Call{Method: http.MethodGet, Path: operationPath(name)}, &op); err != nil {
+		return err
+	}
+	if p.format == formatJSON {
+		return p.json(op)
+	}
+	fmt.Fprintf(p.out, "%s %s: %s, %s\n", op.Kind, op.ResourceID, op.Status, op.took())
+	for _, s := range op.Steps {
+		fmt.Fprintf(p.out, "  %-10s %8s  %s%s\n", s.Status, took(s.StartedAt, s.EndedAt), s.Name, prefixed(": ", s.Message))
+	}
+	if op.Error != nil {
+		fmt.Fprintf(p.out, "  %s\n", op.Error.Error())
+	}
+	return nil
 }
 
 func newOperationWait(env *Env) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "wait OPERATION",
-		Short:   "Wait for the end of an operation",
-		Example: "  synod operation wait 6f9619ff --timeout 5m",
-		Args:    args(cobra.ExactArgs(1)),
-	}
-	p := newPrinter(env, c)
-	n := newControl(env, c)
-	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		ctx, cl, done, err := n.dial(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer done()
-		op, err := cl.Wait(ctx, operationPath(argv[0]), stepTeller(env))
-		if err != nil {
-			return operationError(err, op, operationPath(argv[0]))
-		}
-		return p.line(op, "%s", op.Status)
-	}
-	return c
+	return newOperationCommand(env, "wait", "Wait for the end of an operation", "wait "+exampleOperation+" --timeout 5m",
+		func(ctx context.Context, cl *armclient.Client, p *printer, name string) error {
+			op, err := cl.Wait(ctx, operationPath(name), stepTeller(env))
+			if err != nil {
+				return operationError(err, op, operationPath(name))
+			}
+			return p.line(op, "%s", op.Status)
+		})
 }
 
 func newOperationCancel(env *Env) *cobra.Command {
-	c := &cobra.Command{
-		Use:     "cancel OPERATION",
-		Short:   "Ask for an operation to stop where it safely can",
-		Example: "  synod operation cancel 6f9619ff",
-		Args:    args(cobra.ExactArgs(1)),
-	}
-	p := newPrinter(env, c)
-	n := newControl(env, c)
-	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		ctx, cl, done, err := n.dial(cmd.Context())
-		if err != nil {
-			return err
-		}
-		defer done()
-		if _, err := cl.Do(ctx, armclient.Call{Method: http.MethodPost, Path: operationPath(argv[0]) + "/cancel"}, nil); err != nil {
-			return err
-		}
-		return p.line(map[string]string{"name": argv[0], "state": "asked to stop"}, "%s: asked to stop", argv[0])
-	}
-	return c
+	return newOperationCommand(env, "cancel", "Ask for an operation to stop where it safely can", "cancel "+exampleOperation,
+		func(ctx context.Context, cl *armclient.Client, p *printer, name string) error {
+			if _, err := cl.Do(ctx, armclient.Call{Method: http.MethodPost, Path: operationPath(name) + "/cancel"}, nil); err != nil {
+				return err
+			}
+			return p.line(map[string]string{"name": name, "state": "asked to stop"}, "%s: asked to stop", name)
+		})
 }

@@ -29,11 +29,7 @@ for the release's measurement: the condition WaitingForMembers says for what.`,
 	n, name := newNetworkControl(env, c)
 	noWait := c.Flags().Bool("no-wait", false, "do not wait until it is done")
 	c.RunE = func(cmd *cobra.Command, argv []string) error {
-		path, err := name.path(cmd, argv[:1])
-		if err != nil {
-			return err
-		}
-		ctx, cl, done, err := n.dial(cmd.Context())
+		ctx, cl, path, done, err := name.dialAt(cmd, argv[:1])
 		if err != nil {
 			return err
 		}
