@@ -188,9 +188,9 @@ func (r *Replica) transfer() {
 }
 
 // successor is the active voter with the longest log among those allowed whom this
-// leader can give what it lacks, 0 if there is none or if the active ones are no quorum. In a joint configuration those
-// that leave it may lead, too. This node is one of them if
-// it stays for now.
+// leader can give what it lacks, 0 if there is none or if the active ones are no
+// quorum. In a joint configuration those that leave it may lead, too. This node is
+// one of them if it stays for now.
 func (r *Replica) successor(stays bool, allowed func(uint64) bool) uint64 {
 	if !r.leading {
 		return 0
